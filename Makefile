@@ -1,0 +1,42 @@
+# Needs Python 3.11 or newer and make; everything else comes from the package registry into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+PIP := $(BIN)/python -m pip install --quiet --require-virtualenv
+
+.PHONY: demo test lint bench clean
+
+demo: .venv/.demo
+	$(BIN)/shopkeeper demo demo.shop
+
+test: .venv/.dev lint
+	$(BIN)/python -m pytest
+
+lint: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/.bench
+	$(BIN)/python benchmarks/neighbours.py
+
+clean:
+	rm -rf .venv demo.shop .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
+
+.venv/.made: constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("shopkeeper needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv .venv
+	touch $@
+
+.venv/.demo: .venv/.made pyproject.toml
+	$(PIP) --editable '.[demo]'
+	touch $@
+
+.venv/.dev: .venv/.made pyproject.toml
+	$(PIP) --editable '.[demo,dev]'
+	touch .venv/.demo $@
+
+.venv/.bench: .venv/.made pyproject.toml
+	$(PIP) --editable '.[demo,bench]'
+	touch $@
