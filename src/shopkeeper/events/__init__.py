@@ -1,0 +1,1 @@
+"""The one vocabulary for everything that goes in: the event table, its readers, its cleaning, pseudonyms, sessions."""
