@@ -64,7 +64,7 @@ BY_NAME: Mapping[str, Column] = {column.name: column for column in COLUMNS}
 EVENTS = pa.schema([pa.field(column.name, column.type) for column in COLUMNS])
 
 # What a source may not fill: the system says these itself.
-OURS = frozenset({"line", "source", "schema_version", "props", "bot_score", "bot_reason", "traffic"})
+OURS = frozenset({"source", "schema_version", "props", "bot_score", "bot_reason", "traffic"})
 MAPPABLE: tuple[str, ...] = tuple(column.name for column in COLUMNS if column.name not in OURS)
 MONEY_COLUMNS: tuple[str, ...] = tuple(column.name for column in COLUMNS if column.type == MONEY)
 

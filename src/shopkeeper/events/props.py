@@ -1,0 +1,56 @@
+"""What has no column of its own, kept verbatim: one JSON object a row."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from shopkeeper.events.values import by_unique, flat, mask_of, text
+
+
+def props(cells: Mapping[str, Any], n: int) -> Any:
+    """Left-over columns as JSON text.
+
+    Args:
+        cells: Source column -> (n,) cells; null cells are left out.
+        n: Rows.
+
+    Returns:
+        (n,) text: `{"store":"330","week":1}`, null where a row has nothing left over. Numbers and Booleans stay what
+        they are; everything else is text.
+
+    >>> props({"store": pa.array(["a\\"b", None]), "week": pa.array([1, None])}, 2).to_pylist()
+    ['{"store":"a\\\\"b","week":1}', None]
+    """
+    pieces = [_piece(name, flat(array)) for name, array in cells.items()]
+    pieces = [piece for piece in pieces if piece.null_count < n]
+    if not pieces:
+        return pa.nulls(n, pa.string())
+    inner = pc.binary_join_element_wise(*pieces, ",", null_handling="skip")
+    wrapped = pc.binary_join_element_wise("{", inner, "}", "")
+    return pc.if_else(pc.equal(pc.binary_length(inner), 0), None, wrapped)
+
+
+def _piece(name: str, array: Any) -> Any:
+    kind = array.type
+    if pa.types.is_boolean(kind):
+        value = pc.if_else(array, "true", "false")
+    elif pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        value = text(array)
+    else:
+        value = _quoted(text(array))
+    return pc.binary_join_element_wise(json.dumps(name, ensure_ascii=False) + ":", value, "")
+
+
+def _quoted(cells: Any) -> Any:
+    plain = pc.replace_substring(pc.replace_substring(cells, "\\", "\\\\"), '"', '\\"')
+    plain = pc.binary_join_element_wise('"', plain, '"', "")
+    odd = mask_of(pc.match_substring_regex(cells, r"[\x00-\x1f]"))
+    if not odd.any():
+        return plain
+    escaped = by_unique(cells, odd, lambda cell: json.dumps(cell, ensure_ascii=False), pa.string())
+    return pc.coalesce(escaped, plain)

@@ -1,0 +1,177 @@
+"""The named rules of cleaning. Each marks the rows that break it; the first rule that a row breaks is its reason.
+
+A rule takes a `Draft` (the columns of one batch, already typed) and returns a mask (n,) of the rows to quarantine. What
+is quarantined keeps its reason, its line and its original record, and can be ingested again after a fix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from shopkeeper.events.schema import BY_NAME, MONEY_COLUMNS, NEEDS_ITEM, NEEDS_NOBODY, NEEDS_ORDER, Role
+from shopkeeper.events.values import Mask, mask_of, nothing
+from shopkeeper.words import Sentence, say
+
+LONGEST_ID = 512  # bytes
+_IDS = ("event_id", "customer_id", "anonymous_id", "item_id", "variant_id", "order_id", "session_id", "request_id")
+
+
+@dataclass
+class Draft:
+    """One batch on its way into the event table.
+
+    Attributes:
+        n: Rows.
+        columns: Column -> typed array (n,); a column that the source does not have is absent.
+        unreadable: Column -> mask (n,) of cells that held something that could not be read.
+        kinds: The declared kinds and their roles.
+        lined: The source says which line of an event each row is.
+        reason, where: (n,) the rule each row broke, and the column it is about; empty text for none.
+    """
+
+    n: int
+    columns: dict[str, Any]
+    unreadable: dict[str, Mask]
+    kinds: Mapping[str, Role]
+    lined: bool = False
+    reason: Any = field(init=False)
+    where: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.reason, self.where = np.full(self.n, "", dtype=object), np.full(self.n, "", dtype=object)
+
+    def get(self, name: str) -> Any:
+        """A column, all null where the source does not have it."""
+        return self.columns.get(name, pa.nulls(self.n, BY_NAME[name].type))
+
+    def has(self, name: str) -> Mask:
+        """Which rows have a value in a column."""
+        return mask_of(pc.is_valid(self.columns[name])) if name in self.columns else nothing(self.n)
+
+    def kind_in(self, kinds: frozenset[str]) -> Mask:
+        """Which rows are of one of these kinds."""
+        return mask_of(pc.is_in(self.get("event"), pa.array(sorted(kinds))))
+
+    def fail(self, mask: Mask, reason: str, where: str) -> None:
+        """Give the marked rows this reason, unless they have one."""
+        new = mask & (self.reason == "")
+        self.reason[new], self.where[new] = reason, where
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A named rule: what it is about, what a person can do, and which rows break it."""
+
+    name: str
+    column: str
+    advice: Sentence
+    broken: Callable[[Draft], Mask]
+
+
+def _missing_identity(draft: Draft) -> Mask:
+    somebody = draft.has("customer_id") | draft.has("anonymous_id") | draft.has("order_id")
+    return ~somebody & ~draft.kind_in(NEEDS_NOBODY)
+
+
+def _missing_item(draft: Draft) -> Mask:
+    whole_order = draft.kind_in(frozenset({"purchase"})) & (draft.has("value") | draft.lined)
+    return draft.kind_in(NEEDS_ITEM) & ~draft.has("item_id") & ~draft.has("items") & ~whole_order
+
+
+def too_long(draft: Draft, names: Iterable[str] = _IDS) -> Mask:
+    """Rows in which one of these ids is longer than 512 bytes."""
+    return _any_id(draft, names, lambda cells: pc.greater(pc.binary_length(cells), LONGEST_ID))
+
+
+def unprintable(draft: Draft, names: Iterable[str] = _IDS) -> Mask:
+    """Rows in which one of these ids holds control characters."""
+    return _any_id(draft, names, lambda cells: pc.match_substring_regex(cells, r"[\x00-\x1f\x7f]"))
+
+
+def _any_id(draft: Draft, names: Iterable[str], broken: Callable[[Any], Any]) -> Mask:
+    out = nothing(draft.n)
+    for name in names:
+        if name in draft.columns:
+            out |= mask_of(broken(draft.columns[name]))
+    return out
+
+
+def _has_money(draft: Draft) -> Mask:
+    out = nothing(draft.n)
+    for name in MONEY_COLUMNS:
+        out |= draft.has(name)
+    return out
+
+
+def _bad_currency(draft: Draft) -> Mask:
+    return draft.has("currency") & ~mask_of(pc.match_substring_regex(draft.get("currency"), r"^[A-Z]{3}$"))
+
+
+def _negative(*names: str) -> Callable[[Draft], Mask]:
+    def broken(draft: Draft) -> Mask:
+        out = nothing(draft.n)
+        for name in names:
+            if name in draft.columns:
+                out |= mask_of(pc.less(draft.columns[name], pa.scalar(0).cast(draft.columns[name].type)))
+        return out
+
+    return broken
+
+
+def _negative_quantity(draft: Draft) -> Mask:
+    return _negative("quantity")(draft) & draft.kind_in(frozenset({"purchase", "add_to_cart"}))
+
+
+def _unreadable(name: str) -> Callable[[Draft], Mask]:
+    return lambda draft: draft.unreadable.get(name, nothing(draft.n))
+
+
+RULES: tuple[Rule, ...] = (
+    Rule("bad_time", "ts", say("the time cannot be read, or lies before 1971 or after 2099: "
+                               "give --time-format, or mend the clock."), _unreadable("ts")),
+    Rule("missing_time", "ts", say("the record has no time."), lambda draft: ~draft.has("ts")),
+    Rule("missing_kind", "event", say("the record does not say what happened."), lambda draft: ~draft.has("event")),
+    Rule("unknown_kind", "event", say("the kind is not one of the event table's: --kind THEIRS=OURS, or declare it in "
+                                      "shop.toml."), lambda draft: ~draft.kind_in(frozenset(draft.kinds))),
+    Rule("id_too_long", "", say("an id is longer than 512 bytes."), too_long),
+    Rule("control_characters", "", say("an id holds control characters."), unprintable),
+    Rule("bad_line", "line", say("the line of the event is no whole number from 0 on."),
+         lambda draft: _unreadable("line")(draft) | _negative("line")(draft)),
+    Rule("missing_identity", "customer_id", say("the record belongs to nobody: no customer_id, anonymous_id or "
+                                                "order_id."), _missing_identity),
+    Rule("missing_item", "item_id", say("an event about an item has no item_id."), _missing_item),
+    Rule("missing_order", "order_id", say("a purchase or refund has no order_id: --order-rule customer-minute "
+                                          "makes one order of a customer's lines in one minute."),
+         lambda draft: draft.kind_in(NEEDS_ORDER) & ~draft.has("order_id")),
+    Rule("negative_price", "price", say("a price is below zero."), _negative("price", "list_price")),
+    Rule("negative_quantity", "quantity", say("a purchase of fewer than no units: send returns as kind refund."),
+         _negative_quantity),
+    Rule("bad_currency", "currency", say("the currency is no three-letter ISO 4217 code."), _bad_currency),
+    Rule("missing_currency", "currency", say("there is money and no currency: --currency EUR."),
+         lambda draft: _has_money(draft) & ~draft.has("currency")),
+)
+
+# Reasons that are not a rule over a batch: given by readers, by the items of a record, by the comparison with the past.
+OTHER_REASONS: Mapping[str, Sentence] = {
+    "bad_items": say("the items of the record are no list of objects with an item_id each."),
+    "conflict": say("the same event id came with another body; the first one counts."),
+    "missing_key": say("the row has no key."),
+}
+
+
+def advice(reason: str) -> Sentence | None:
+    """What a person can do about a reason; None for a reason that a reader gave with words of its own."""
+    known = {rule.name: rule.advice for rule in RULES} | dict(OTHER_REASONS)
+    return known.get(reason)
+
+
+def check(draft: Draft) -> None:
+    """Apply every rule in order."""
+    for rule in RULES:
+        draft.fail(rule.broken(draft), rule.name, rule.column)

@@ -1,0 +1,130 @@
+"""Cells of any source as text, numbers, money and codes; what cannot be read is null and marked, never guessed.
+
+Every function takes one Arrow array of n cells and returns the typed array with a mask (n,) of the cells that held
+something that could not be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from shopkeeper.events.schema import MONEY
+
+Mask = npt.NDArray[np.bool_]
+Read = tuple[Any, Mask]  # (typed array (n,), unreadable (n,))
+
+_PLAIN_MONEY = r"^[+-]?\d{1,14}(\.\d{1,4})?$"
+_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$"
+_MONEY_LIMIT = 1e14  # decimal(18, 4) holds 14 digits before the point
+_CENT_STEP = Decimal("0.0001")
+
+
+def flat(array: Any) -> Any:
+    """One contiguous, dictionary-free Arrow array; NaN, which data frames write for nothing, is null."""
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    return pc.if_else(pc.is_nan(array), None, array) if pa.types.is_floating(array.type) else array
+
+
+def mask_of(array: Any) -> Mask:
+    """A Boolean Arrow array as a numpy mask; null is False."""
+    return np.asarray(pc.fill_null(array, False).to_numpy(zero_copy_only=False), dtype=bool)
+
+
+def nothing(n: int) -> Mask:
+    """A mask that marks none of n cells."""
+    return np.zeros(n, dtype=bool)
+
+
+def text(array: Any) -> Any:
+    """Cells as text, outer blanks trimmed, empty as null; a whole-valued float reads as a whole number.
+
+    >>> text(pa.array([12.0, 1.5, None])).to_pylist()
+    ['12', '1.5', None]
+    """
+    array = flat(array)
+    kind = array.type
+    if pa.types.is_null(kind):
+        return pa.nulls(len(array), pa.string())
+    if pa.types.is_floating(kind):
+        whole = pc.and_(pc.equal(pc.floor(array), array), pc.less(pc.abs(array), 2.0**53))
+        ints = pc.cast(pc.cast(pc.if_else(whole, array, None), pa.int64(), safe=False), pa.string())
+        array = pc.coalesce(ints, pc.cast(pc.if_else(pc.is_finite(array), array, None), pa.string()))
+    elif pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        array = pa.array([None if cell is None else cell.decode("utf-8", "backslashreplace")
+                          for cell in array.to_pylist()], pa.string())
+    elif not pa.types.is_string(kind):
+        array = pc.cast(array, pa.string())
+    trimmed = pc.utf8_trim_whitespace(array)
+    return pc.if_else(pc.equal(pc.binary_length(trimmed), 0), None, trimmed)
+
+
+def number(array: Any) -> Read:
+    """Cells as float64. Text must be a plain number (no thousands separator); infinities and NaN are unreadable."""
+    array = flat(array)
+    if pa.types.is_integer(array.type) or pa.types.is_floating(array.type) or pa.types.is_decimal(array.type):
+        values = pc.cast(array, pa.float64(), safe=False)
+        good = pc.is_finite(values)
+        return pc.if_else(good, values, None), mask_of(pc.and_(pc.is_valid(array), pc.invert(pc.fill_null(good, True))))
+    cells = text(array)
+    good = pc.fill_null(pc.match_substring_regex(cells, _NUMBER), False)
+    values = pc.cast(pc.if_else(good, cells, None), pa.float64())
+    finite = pc.fill_null(pc.is_finite(values), True)
+    return pc.if_else(finite, values, None), mask_of(pc.and_(pc.is_valid(cells), pc.invert(pc.and_(good, finite))))
+
+
+def whole(array: Any) -> Read:
+    """Cells as int64; a number with a fraction is unreadable."""
+    values, bad = number(array)
+    fits = pc.fill_null(pc.and_(pc.equal(pc.floor(values), values), pc.less(pc.abs(values), 2.0**53)), True)
+    return pc.cast(pc.if_else(fits, values, None), pa.int64()), bad | ~mask_of(fits)
+
+
+def money(array: Any) -> Read:
+    """Cells as decimal(18, 4), half to even beyond four decimals. Currency signs and separators are unreadable.
+
+    >>> values, bad = money(pa.array(["1.25", "1,000", "2e1"]))
+    >>> values.to_pylist(), bad.tolist()
+    ([Decimal('1.2500'), None, Decimal('20.0000')], [False, True, False])
+    """
+    array = flat(array)
+    kind = array.type
+    if pa.types.is_floating(kind) or pa.types.is_integer(kind):
+        floats = pc.cast(array, pa.float64(), safe=False)
+        good = pc.fill_null(pc.less(pc.abs(floats), _MONEY_LIMIT), False)
+        rounded = pc.round(pc.if_else(good, floats, None), 4)
+        return pc.cast(rounded, MONEY, safe=False), mask_of(pc.and_(pc.is_valid(array), pc.invert(good)))
+    cells = text(array)
+    plain = pc.fill_null(pc.match_substring_regex(cells, _PLAIN_MONEY), False)
+    values = pc.cast(pc.if_else(plain, cells, None), MONEY)
+    odd = mask_of(pc.and_(pc.is_valid(cells), pc.invert(plain)))
+    if not odd.any():
+        return values, odd
+    parsed = by_unique(cells, odd, _decimal, MONEY)
+    return pc.coalesce(values, parsed), odd & mask_of(pc.is_null(parsed))
+
+
+def by_unique(cells: Any, where: Mask, convert: Callable[[str], Any], kind: pa.DataType) -> Any:
+    """`convert` applied once to each distinct text among the marked cells; elsewhere null."""
+    encoded = pc.dictionary_encode(pc.if_else(pa.array(where), cells, None))
+    values = pa.array([convert(cell) for cell in encoded.dictionary.to_pylist()], kind)
+    return values.take(encoded.indices)
+
+
+def _decimal(cell: str) -> Decimal | None:
+    try:
+        value = Decimal(cell)
+    except InvalidOperation:
+        return None
+    if "_" in cell or not value.is_finite() or abs(value) >= _MONEY_LIMIT:
+        return None
+    return value.quantize(_CENT_STEP, rounding=ROUND_HALF_EVEN)
