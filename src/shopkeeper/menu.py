@@ -1,0 +1,233 @@
+"""Every question and every act, once: a list of plain functions.
+
+Doors read the rest off signature, type hints and docstring, so a question that is written once is a command, a route
+and a form. The list names functions without importing them: help must not wait for the query engine. A test holds the
+list equal to what the rooms mark with `@question` and `@act`, and each summary equal to its docstring's first line.
+
+A parameter is a str, int, float, bool, date, datetime, Literal, tuple[str, ...], Mapping[str, str], any of these or
+None, or a small frozen record of these, whose fields become parameters of their own.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from datetime import date, datetime
+from importlib import import_module
+from types import NoneType, SimpleNamespace, UnionType
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+if TYPE_CHECKING:
+    from shopkeeper.asking import Mark
+
+Kind = Literal["text", "int", "float", "bool", "date", "datetime", "choice", "texts", "pairs"]
+DOORS_GIVE = ("shop", "progress")  # parameters that a door fills in itself
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """What a caller may give.
+
+    Attributes:
+        name: As in the signature, or the field of the record.
+        kind: How a door reads it; `texts` is several texts, `pairs` is `name=text` several times.
+        required: There is no default.
+        default: The value where it is not given.
+        description: From the docstring, English.
+        choices: What a `choice` may be.
+        record: Name of the record parameter that this is a field of; empty for a parameter of the function itself.
+    """
+
+    name: str
+    kind: Kind
+    required: bool = False
+    default: object = None
+    description: str = ""
+    choices: tuple[str, ...] = ()
+    record: str = ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A question or an act of a room.
+
+    Attributes:
+        room: Module of the package that it is a public name of.
+        name: Name of the function.
+        summary: First line of its docstring, English.
+        shortcut: A command line also takes it without its room.
+    """
+
+    room: str
+    name: str
+    summary: str
+    shortcut: bool = False
+
+    def function(self) -> Callable[..., Any]:
+        """The function itself; imports its room."""
+        found: Callable[..., Any] = getattr(import_module(f"shopkeeper.{self.room}"), self.name)
+        return found
+
+    def mark(self) -> Mark:
+        """Question or act, and the scope that an act needs; imports its room."""
+        mark: Mark = self.function().__mark__  # type: ignore[attr-defined]
+        return mark
+
+    def parameters(self) -> tuple[Parameter, ...]:
+        """What a caller may give, records opened into their fields; imports its room."""
+        return read(self.function())
+
+    def call(self, shop: object, given: Mapping[str, object], **of_door: object) -> Any:
+        """Ask or act.
+
+        Args:
+            shop: An opened shop.
+            given: Values by parameter name, fields of records by their own name; what is left out has its default.
+            of_door: What only a door gives: `progress`. It is passed on where the function takes it.
+
+        Returns:
+            The answer.
+        """
+        function = self.function()
+        takes = inspect.signature(function).parameters
+        extra = {name: value for name, value in of_door.items() if name in takes}
+        return function(shop, **_gathered(function, given), **extra)
+
+
+def read(function: Callable[..., Any]) -> tuple[Parameter, ...]:
+    """The parameters of a function, off its signature, type hints and docstring.
+
+    Args:
+        function: A typed function with a Google-style docstring.
+
+    Returns:
+        In the order of the signature, without those that a door fills in; records opened into their fields.
+
+    Raises:
+        TypeError: A type that no door understands.
+
+    >>> def brew(shop: object, *, cups: int = 2) -> None:
+    ...     '''Brew.
+    ...
+    ...     Args:
+    ...         cups: How many.
+    ...     '''
+    >>> read(brew)
+    (Parameter(name='cups', kind='int', required=False, default=2, description='How many.', choices=(), record=''),)
+    """
+    texts = described(function.__doc__ or "", "Args")
+    found: list[Parameter] = []
+    for name, hint in _hints(function).items():
+        default = inspect.signature(function).parameters[name].default
+        if is_dataclass(hint):
+            found += _opened(name, hint, default)
+        else:
+            missing = default is inspect.Parameter.empty
+            found.append(_parameter(name, hint, MISSING if missing else default, texts.get(name, "")))
+    return tuple(found)
+
+
+def described(docstring: str, section: Literal["Args", "Attributes"]) -> dict[str, str]:
+    """The descriptions in a section of a Google-style docstring, by name, each on one line.
+
+    >>> described('''Brew.
+    ...
+    ...     Args:
+    ...         cups: How many,
+    ...             at most nine.
+    ...         milk: With milk.
+    ...
+    ...     Returns:
+    ...         Tea.
+    ... ''', "Args")
+    {'cups': 'How many, at most nine.', 'milk': 'With milk.'}
+    """
+    lines = inspect.cleandoc(docstring).splitlines()
+    found: dict[str, str] = {}
+    name = ""
+    start = lines.index(f"{section}:") + 1 if f"{section}:" in lines else len(lines)
+    for line in lines[start:]:
+        if line and not line.startswith(" "):
+            break
+        head = re.match(r" {4}(\w+)(?: \([^)]*\))?: (.*)", line)
+        if head:
+            name = head[1]
+            found[name] = head[2].strip()
+        elif name and line.strip():
+            found[name] += " " + line.strip()
+    return found
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    named = {name: p.annotation for name, p in inspect.signature(function).parameters.items() if name not in DOORS_GIVE}
+    at = getattr(inspect.unwrap(function), "__globals__", {})
+    return get_type_hints(SimpleNamespace(__annotations__=named), globalns=at)
+
+
+def _opened(record: str, hint: Any, default: object) -> list[Parameter]:
+    texts = described(hint.__doc__ or "", "Attributes")
+    hints = get_type_hints(hint)
+    found = []
+    for entry in fields(hint):
+        if default is not inspect.Parameter.empty and default is not None:
+            value = getattr(default, entry.name)
+        elif entry.default_factory is not MISSING:
+            value = entry.default_factory()
+        else:
+            value = entry.default
+        found.append(_parameter(entry.name, hints[entry.name], value, texts.get(entry.name, ""), record))
+    return found
+
+
+def _parameter(name: str, hint: Any, default: object, description: str, record: str = "") -> Parameter:
+    if get_origin(hint) in (Union, UnionType):
+        inner = [part for part in get_args(hint) if part is not NoneType]
+        if len(inner) != 1:
+            raise TypeError(f"{name}: no door understands {hint}")
+        return _parameter(name, inner[0], default, description, record)
+    choices = tuple(map(str, get_args(hint))) if get_origin(hint) is Literal else ()
+    return Parameter(name, "choice" if choices else _kind(name, hint), default is MISSING,
+                     None if default is MISSING else default, description, choices, record)
+
+
+_SIMPLE: Mapping[Any, Kind] = {str: "text", int: "int", float: "float", bool: "bool", date: "date",
+                               datetime: "datetime", tuple[str, ...]: "texts"}
+
+
+def _kind(name: str, hint: Any) -> Kind:
+    if hint in _SIMPLE:
+        return _SIMPLE[hint]
+    if get_origin(hint) in (dict, Mapping) and get_args(hint) == (str, str):
+        return "pairs"
+    raise TypeError(f"{name}: no door understands {hint}")
+
+
+def _gathered(function: Callable[..., Any], given: Mapping[str, object]) -> dict[str, object]:
+    values = dict(given)
+    for name, hint in _hints(function).items():
+        if not is_dataclass(hint):
+            continue
+        own = {entry.name: values.pop(entry.name) for entry in fields(hint) if entry.name in values}
+        default = inspect.signature(function).parameters[name].default
+        if own or default is inspect.Parameter.empty:
+            base = {} if default in (inspect.Parameter.empty, None) else {
+                entry.name: getattr(default, entry.name) for entry in fields(hint)}
+            make: Any = hint
+            values[name] = make(**(base | own))
+    return values
+
+
+MENU: tuple[Entry, ...] = (
+    Entry("ledger", "ingest", "Read files into the shop, and account for every record.", shortcut=True),
+    Entry("ledger", "describe", "Say what the shop holds.", shortcut=True),
+    Entry("ledger", "account", "Account for every record that was received.", shortcut=True),
+    Entry("ledger", "quarantine", "Show what was rejected, and why.", shortcut=True),
+    Entry("recommend", "next_items", "Name what this customer wants next."),
+    Entry("recommend", "similar_items", "Name the items that are most like this one."),
+    Entry("recommend", "goes_with", "Name what goes with these items."),
+    Entry("recommend", "audience", "Name who wants this item most."),
+    Entry("recommend", "evidence", "Show how the method beats the plainest rivals.", shortcut=True),
+    Entry("learn", "learn", "Run the trials, fit the winners and install them.", shortcut=True),
+)
