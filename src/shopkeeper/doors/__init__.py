@@ -1,1 +1,4 @@
-"""Doors are thin readers of the menu: the command line first; HTTP, the console and others later. No query of their own."""
+"""Doors are thin readers of the menu: the command line first; HTTP, the console and others later.
+
+No query of their own.
+"""

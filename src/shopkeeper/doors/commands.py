@@ -1,0 +1,170 @@
+"""Every command: those read off the menu, and the few that are written by hand."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shopkeeper.doors import ingest, output, parser, printing, progress
+from shopkeeper.doors.output import Output
+from shopkeeper.doors.parser import Parser
+from shopkeeper.menu import MENU, Entry, Parameter
+from shopkeeper.words import Sentence, put, say, word
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command.
+
+    Attributes:
+        words: What is typed after `shopkeeper`.
+        summary: What it does, English.
+        prepare: Gives a parser its flags.
+        run: Does it.
+        group: Under which heading help lists it: a room, or empty for where a stranger starts.
+    """
+
+    words: str
+    summary: str
+    prepare: Callable[[Parser], None]
+    run: Callable[[Namespace, Output], None]
+    group: str = ""
+
+
+def every() -> dict[str, Command]:
+    """All commands by their words; imports no room."""
+    listed = [
+        Command("demo", str(_DEMO), _prepare_demo, _demo),
+        *(_read_off(entry, words) for entry in MENU for words in _words(entry)),
+        Command("simulate", str(_SIMULATE), _prepare_simulate, _simulate),
+        Command("menu", str(_MENU), _prepare_menu, _menu),
+    ]
+    return {command.words: command for command in listed}
+
+
+_DEMO = say("Build a shop from public data, and watch it become recommendations.")
+_SIMULATE = say("Write the log of a shop whose truth is known.")
+_MENU = say("List every question and every act.")
+
+
+def _words(entry: Entry) -> list[str]:
+    name = entry.name.replace("_", "-")
+    long = [] if entry.room == entry.name else [f"{entry.room} {name}"]
+    return [*([name] if entry.shortcut else []), *long]
+
+
+def _read_off(entry: Entry, words: str) -> Command:
+    group = entry.room if " " in words else ""
+    if (entry.room, entry.name) == ("ledger", "ingest"):
+        return Command(words, entry.summary, ingest.prepare, lambda found, out: ingest.run(entry, found, out), group)
+
+    def prepare(to: Parser) -> None:
+        to.place("shop", say("the shop's folder"))
+        parser.add(to, entry.parameters())
+        if entry.mark().kind == "question":
+            to.add_argument("--as-of", dest="as_of", metavar=put(say("TIME"), to.language),
+                            help=to.text(say("see the shop as it stood then; UTC where no zone is given")))
+        output.add(to)
+
+    return Command(words, entry.summary, prepare, lambda found, out: _ask(entry, found, out), group)
+
+
+def _ask(entry: Entry, found: Namespace, out: Output) -> None:
+    from shopkeeper.shop import Shop
+
+    given = vars(found)
+    names = {parameter.name for parameter in entry.parameters()}
+    values = {name: tuple(value) if isinstance(value, list) else value
+              for name, value in given.items() if name in names}
+    shop = Shop.open(given["shop"], create=False, as_of=given.get("as_of"))
+    with progress.shown(out.language) as told:
+        answer = entry.call(shop, values, progress=told)
+    out.deliver(answer)
+
+
+def _prepare_demo(to: Parser) -> None:
+    to.place("folder", say("where the shop goes; made if it is not there (default: demo.shop)"), default="demo.shop")
+    to.add_argument("--lang", metavar="en|zh", help=to.text(say("the language; by default the locale's")))
+
+
+def _demo(found: Namespace, out: Output) -> None:
+    from shopkeeper.doors import demo
+
+    with progress.shown(out.language) as told:
+        demo.run(Path(found.folder), told, out.language)
+
+
+def _prepare_simulate(to: Parser) -> None:
+    to.place("folder", say("where the files go; a folder that is empty or not there yet"))
+    numbers = {"customers": say("customers with an account"), "items": say("items in the catalogue"),
+               "days": say("length of the log in days"), "seed": say("the same seed gives the same shop")}
+    for name, help_ in numbers.items():
+        read = parser.converter(f"--{name}", Parameter(name, "int"))
+        to.add_argument(f"--{name}", type=read, metavar="N", help=to.text(help_))
+    kinds = Parameter("format", "choice", choices=("parquet", "csv", "jsonl"))
+    to.add_argument("--format", type=parser.converter("--format", kinds), metavar="|".join(kinds.choices),
+                    default="parquet", help=to.text(say("form of the files (default: parquet)")))
+    output.add(to, table=False)
+
+
+def _simulate(found: Namespace, out: Output) -> None:
+    from shopkeeper.errors import BadInput
+    from shopkeeper.simulate import SimulationConfig, simulate
+
+    folder = Path(found.folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BadInput(say("{path} is not an empty folder.", path=str(folder)),
+                       do=[say("name a folder that is empty or not there yet.")],
+                       why=say("a simulated log must not mix with other files."))
+    config = SimulationConfig(**{name: value for name, value in vars(found).items()
+                                 if name in ("customers", "items", "days", "seed")})
+    with progress.shown(out.language) as told:
+        told.start(say("Simulating {customers:,} customers over {days:,} days", customers=config.customers,
+                       days=config.days))
+        made = simulate(config)
+        told.start(say("Writing {path}", path=str(folder)))
+        made.write(folder, format=found.format)
+    _told(out, {"folder": str(folder), "events": made.events.num_rows, "items": made.items.num_rows,
+                "customers": made.customers.num_rows, "files": sorted(path.name for path in folder.iterdir())},
+          say("{events:,} event lines, {items:,} items and {customers:,} customers, in {path}",
+              events=made.events.num_rows, items=made.items.num_rows, customers=made.customers.num_rows,
+              path=str(folder)))
+
+
+def _told(out: Output, data: Mapping[str, Any], sentence: Sentence) -> None:
+    if out.form == "json":
+        from shopkeeper.asking import as_json
+
+        printing.write(as_json(data))
+    else:
+        printing.line(printing.console_to(), put(sentence, out.language))
+
+
+def _prepare_menu(to: Parser) -> None:
+    output.add(to, table=False)
+
+
+def _menu(_: Namespace, out: Output) -> None:
+    from shopkeeper.asking import as_json
+
+    if out.form == "json":
+        printing.write(as_json({"answer": [_as_data(entry, out.language) for entry in MENU]}))
+        return
+    headings = [word(text, out.language) for text in ("command", "what it does", "kind")]
+    body = [[_words(entry)[0], word(entry.summary, out.language), word(entry.mark().kind, out.language)]
+            for entry in MENU]
+    printing.table(printing.console_to(), headings, body)
+
+
+def _as_data(entry: Entry, language: str) -> dict[str, Any]:
+    mark = entry.mark()
+    return {"command": _words(entry)[0], "room": entry.room, "name": entry.name, "kind": mark.kind,
+            "scope": mark.scope, "summary": word(entry.summary, language),
+            "parameters": [{"name": parameter.name, "flag": parser.flag(parameter.name), "kind": parameter.kind,
+                            "required": parameter.required, "default": parameter.default,
+                            "choices": list(parameter.choices), "record": parameter.record,
+                            "description": word(parameter.description, language)}
+                           for parameter in entry.parameters()]}
