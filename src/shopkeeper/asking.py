@@ -108,6 +108,10 @@ class Answer:
     @property
     def chart(self) -> dict[str, Any] | None:
         """The answer's picture as a Vega-Lite specification, or None where a table says it best."""
+        return self.picture()
+
+    def picture(self, language: str = "en") -> dict[str, Any] | None:
+        """The picture with its words in a language. Rooms that draw override this."""
         return None
 
     def to_pandas(self) -> Any:
