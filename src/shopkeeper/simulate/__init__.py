@@ -1,0 +1,13 @@
+"""A shop with known truth: for tests, for docstrings, for trying a policy before customers meet it.
+
+`simulate(config)` gives a log and what was planted in it; `World` runs the same shop a day at a time and answers to a
+policy; `mess` spoils a log in ways that are counted.
+"""
+
+from shopkeeper.simulate.config import SimulationConfig
+from shopkeeper.simulate.disorder import Mess, mess
+from shopkeeper.simulate.offers import Asked, Given, Policy
+from shopkeeper.simulate.truth import Simulated, Truth
+from shopkeeper.simulate.world import World, simulate
+
+__all__ = ["Asked", "Given", "Mess", "Policy", "Simulated", "SimulationConfig", "Truth", "World", "mess", "simulate"]
