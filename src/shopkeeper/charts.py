@@ -32,7 +32,7 @@ class Axis:
 
     Attributes:
         field: Name of the column in the rows.
-        title: What the reader sees; nothing where it is empty.
+        title: What the reader sees; nothing where it is empty. Names down the side show theirs in the tooltip only.
         kind: `number`, `name` (no order of its own: drawn in the order of the rows), `order` (small whole numbers or
             names in their order) or `time`.
         format: A d3 number or time format, such as `.1%` or `%b %Y`; empty for Vega's own choice.
@@ -60,18 +60,19 @@ def theme(mode: Mode = "light") -> dict[str, Any]:
     ('transparent', True)
     """
     ink = _INK[mode]
-    range_ = list(PALETTE) if mode == "light" else ["#56B4E9", *(hue for hue in PALETTE if hue != "#56B4E9")]
+    hues = list(PALETTE if mode == "light" else (*reversed(PALETTE[1:5]), *PALETTE[5:], PALETTE[0]))
     return {
-        "background": "transparent", "font": FONT, "padding": 4,
+        "background": "transparent", "font": FONT, "padding": 4, "numberFormat": ",.4~f",
         "view": {"stroke": None, "continuousWidth": 420, "continuousHeight": 240},
         "title": {"anchor": "start", "color": ink["ink"], "fontSize": 14, "fontWeight": 600, "offset": 12},
         "axis": {"labelColor": ink["soft"], "titleColor": ink["soft"], "gridColor": ink["line"], "domain": False,
                  "ticks": False, "labelPadding": 8, "labelFontSize": 12, "titleFontSize": 12,
                  "titleFontWeight": "normal", "titlePadding": 10, "labelLimit": 200},
-        "legend": {"labelColor": ink["soft"], "titleColor": ink["soft"], "orient": "top", "labelFontSize": 12},
+        "legend": {"labelColor": ink["soft"], "titleColor": ink["soft"], "orient": "top", "labelFontSize": 12,
+                   "titleFontWeight": "normal"},
         "mark": {"color": ink["mark"]}, "bar": {"cornerRadiusEnd": 2}, "line": {"strokeWidth": 2.5},
         "rule": {"color": ink["soft"]}, "text": {"color": ink["ink"], "fontSize": 12},
-        "range": {"category": range_, "heatmap": [ink["low"], ink["mark"], ink["high"]],
+        "range": {"category": hues, "heatmap": [ink["low"], ink["mark"], ink["high"]],
                   "ramp": [ink["low"], ink["mark"], ink["high"]]},
     }
 
@@ -121,7 +122,8 @@ def intervals(rows: Rows, label: Axis, value: Axis, span: tuple[str, str], *, ti
     x = _channel(value)
     ends = [{"field": end, "type": "quantitative", "format": value.format or ".4~g"} for end in span]
     tips = [*_tips(label, value), *ends]
-    nothing = {"x": {"datum": 0, "type": "quantitative"}, "y": {"value": 0}, "y2": {"value": "height"}}
+    zero = {name: x[name] for name in ("type", "title", "axis")} | {"datum": 0}
+    nothing = {"x": zero, "y": {"value": 0}, "y2": {"value": "height"}}
     return _chart(rows, title, description or _described(title, label, value), {
         "height": {"step": STEP + 6}, "encoding": {"y": _named(label)},
         "layer": [
@@ -152,7 +154,7 @@ def heat(rows: Rows, x: Axis, y: Axis, value: Axis, *, title: str = "", descript
     >>> spec["mark"]["type"], spec["encoding"]["color"]["field"]
     ('rect', 'n')
     """
-    across = _channel(x) | {"sort": None, "axis": {"labelAngle": 0, "labelOverlap": "greedy", "title": x.title or None}}
+    across = _channel(x) | {"sort": None, "axis": {"labelAngle": 0, "labelOverlap": "parity", "title": x.title or None}}
     return _chart(rows, title, description or _described(title, x, y, value), {
         "height": {"step": STEP - 4}, "mark": {"type": "rect", "tooltip": True},
         "encoding": {"x": across, "y": _named(y), "color": _channel(value) | {"legend": {"title": value.title or None}},
@@ -195,6 +197,10 @@ def _chart(rows: Rows, title: str, description: str, body: Mapping[str, Any]) ->
 
 def _channel(axis: Axis) -> dict[str, Any]:
     shown: dict[str, Any] = {"title": axis.title or None}
+    if axis.kind in ("number", "time"):
+        shown["tickCount"] = 6
+    if axis.kind == "time":
+        shown["grid"] = False
     if axis.format and axis.kind in ("number", "time"):
         shown["format"] = axis.format
     utc = {"scale": {"type": "utc"}} if axis.kind == "time" else {}  # drawn as stored, wherever the reader sits
@@ -202,7 +208,8 @@ def _channel(axis: Axis) -> dict[str, Any]:
 
 
 def _named(axis: Axis) -> dict[str, Any]:
-    return _channel(axis) | {"sort": None}  # None: the order of the rows
+    """A channel of names: in the order of the rows, and without a title, for names speak for themselves."""
+    return _channel(axis) | {"sort": None, "title": None, "axis": {"title": None}}
 
 
 def _tips(*axes: Axis) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from shopkeeper.shop import Shop
 
 _TABLES = ("events", "items", "customers", "stock", "campaigns")
+_READING = ("format", "encoding", "delimiter", "sheet")
 _FORMATS = ("csv", "tsv", "jsonl", "parquet", "xlsx", "arrow")
 
 
@@ -56,14 +57,14 @@ def run(entry: Entry, found: Namespace, out: Output) -> None:
                                ("time_zone", "time_zone"), ("time_format", "time_format"), ("currency", "currency"),
                                ("order_rule", "order_rule"), ("source", "source")) if theirs in given}
     values = {name: given[name] for name in ("table", "dry_run") if name in given}
-    reading = {name: given[name] for name in ("format", "encoding", "delimiter", "sheet") if name in given}
+    reading: dict[str, Any] = {name: given[name] for name in _READING if name in given}
     with _shop(given["shop"], given.get("dry_run", False)) as shop, progress.shown(out.language) as told:
         answer = entry.function()(shop, tuple(given["files"]), mapping=Mapping(**record), progress=told, **values,
                                   **_reading(reading))
     out.deliver(answer)
 
 
-def _reading(given: dict[str, str]) -> dict[str, Any]:
+def _reading(given: dict[str, Any]) -> dict[str, Any]:
     from shopkeeper.events.readers import ReadOptions
 
     if given.get("delimiter") in ("\\t", "tab"):
