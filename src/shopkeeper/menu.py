@@ -58,12 +58,15 @@ class Entry:
         name: Name of the function.
         summary: First line of its docstring, English.
         shortcut: A command line also takes it without its room.
+        by_hand: It takes what no signature can say to a door (files, somebody else's columns), so each door has a
+            page of its own for it.
     """
 
     room: str
     name: str
     summary: str
     shortcut: bool = False
+    by_hand: bool = False
 
     def function(self) -> Callable[..., Any]:
         """The function itself; imports its room."""
@@ -220,14 +223,19 @@ def _gathered(function: Callable[..., Any], given: Mapping[str, object]) -> dict
 
 
 MENU: tuple[Entry, ...] = (
-    Entry("ledger", "ingest", "Read files into the shop, and account for every record.", shortcut=True),
-    Entry("ledger", "describe", "Say what the shop holds.", shortcut=True),
-    Entry("ledger", "account", "Account for every record that was received.", shortcut=True),
-    Entry("ledger", "quarantine", "Show what was rejected, and why.", shortcut=True),
+    Entry("ledger", "ingest", "Take files into the shop, all of it or nothing, and give the account.",
+          shortcut=True, by_hand=True),
+    Entry("ledger", "describe",
+          "Say what the log looks like: people, things, span, kinds of event, busiest hours, top categories.",
+          shortcut=True),
+    Entry("ledger", "account", "Give the account of every import: received = stored + duplicate + quarantined.",
+          shortcut=True),
+    Entry("ledger", "quarantine", "Show what was quarantined: why, where it stood, and the original record.",
+          shortcut=True),
+    Entry("learn", "learn", "Run the trials, fit the winners and install them; skip what is fresh.", shortcut=True),
     Entry("recommend", "next_items", "Name what this customer wants next."),
     Entry("recommend", "similar_items", "Name the items that are most like this one."),
     Entry("recommend", "goes_with", "Name what goes with these items."),
     Entry("recommend", "audience", "Name who wants this item most."),
     Entry("recommend", "evidence", "Show how the method beats the plainest rivals.", shortcut=True),
-    Entry("learn", "learn", "Run the trials, fit the winners and install them.", shortcut=True),
 )

@@ -58,7 +58,7 @@ def _words(entry: Entry) -> list[str]:
 
 def _read_off(entry: Entry, words: str) -> Command:
     group = entry.room if " " in words else ""
-    if (entry.room, entry.name) == ("ledger", "ingest"):
+    if entry.by_hand:
         return Command(words, entry.summary, ingest.prepare, lambda found, out: ingest.run(entry, found, out), group)
 
     def prepare(to: Parser) -> None:
@@ -167,4 +167,4 @@ def _as_data(entry: Entry, language: str) -> dict[str, Any]:
                             "required": parameter.required, "default": parameter.default,
                             "choices": list(parameter.choices), "record": parameter.record,
                             "description": word(parameter.description, language)}
-                           for parameter in entry.parameters()]}
+                           for parameter in ([] if entry.by_hand else entry.parameters())]}

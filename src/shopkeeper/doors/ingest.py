@@ -58,18 +58,12 @@ def run(entry: Entry, found: Namespace, out: Output) -> None:
                                ("order_rule", "order_rule"), ("source", "source")) if theirs in given}
     values = {name: given[name] for name in ("table", "dry_run") if name in given}
     reading: dict[str, Any] = {name: given[name] for name in _READING if name in given}
+    if reading.get("delimiter") in ("\\t", "tab"):
+        reading["delimiter"] = "\t"
     with _shop(given["shop"], given.get("dry_run", False)) as shop, progress.shown(out.language) as told:
         answer = entry.function()(shop, tuple(given["files"]), mapping=Mapping(**record), progress=told, **values,
-                                  **_reading(reading))
+                                  **reading)
     out.deliver(answer)
-
-
-def _reading(given: dict[str, Any]) -> dict[str, Any]:
-    from shopkeeper.events.readers import ReadOptions
-
-    if given.get("delimiter") in ("\\t", "tab"):
-        given["delimiter"] = "\t"
-    return {"options": ReadOptions(**given)} if given else {}
 
 
 @contextmanager
@@ -77,7 +71,8 @@ def _shop(path: str, dry_run: bool) -> Iterator[Shop]:
     """The shop; for a dry run on a folder that is not there yet, one that goes again."""
     from shopkeeper.shop import Shop
 
-    if not dry_run or Path(path).exists():
+    at = Path(path)
+    if not dry_run or (at.exists() and not at.is_dir()) or (at.is_dir() and any(at.iterdir())):
         yield Shop.open(path, create=not dry_run)
         return
     with tempfile.TemporaryDirectory(prefix="shop-") as folder:

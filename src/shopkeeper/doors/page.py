@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from shopkeeper import __version__, charts
 from shopkeeper.doors.language import visible
-from shopkeeper.doors.printing import numeric
+from shopkeeper.doors.printing import filled, numeric
 from shopkeeper.words import put, say, word
 
 if TYPE_CHECKING:
@@ -58,9 +58,10 @@ def _body(answer: Answer, title: str, language: str) -> Iterator[str]:
         yield f'<p class="asked">{_text(asked)}</p>'
     yield (f'<p class="evidence"><strong>{_text(put(say("Evidence:"), language))}</strong> '
            f"{_text(put(answer.evidence.sentence(), language))}</p>")
-    if answer.chart is not None:
-        described = _worded(answer.chart, language).get("description", "")
-        yield f'<figure id="chart" role="img" aria-label="{_text(str(described))}"></figure>'
+    picture = answer.picture(language)
+    if picture is not None:
+        described = _text(str(picture.get("description", title)))
+        yield f'<figure id="chart" role="img" aria-label="{described}"></figure>'
     yield _table(*answer.cells(language))
     for name, part in answer.parts.items():
         from shopkeeper import asking
@@ -75,6 +76,7 @@ def _body(answer: Answer, title: str, language: str) -> Iterator[str]:
 
 
 def _table(headings: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    headings, body = filled(headings, body)
     if not body:
         return ""
     headings = [_capital(heading) for heading in headings]
@@ -88,9 +90,10 @@ def _table(headings: Sequence[str], body: Sequence[Sequence[str]]) -> str:
 
 def _scripts(answer: Answer, language: str) -> Iterator[tuple[str, str]]:
     """Type and text of each script, in order; none where there is no chart to draw."""
-    if answer.chart is None:
+    picture = answer.picture(language)
+    if picture is None:
         return
-    data = {"spec": _worded(answer.chart, language), "light": charts.theme("light"), "dark": charts.theme("dark")}
+    data = {"spec": picture, "light": charts.theme("light"), "dark": charts.theme("dark")}
     yield "application/json", json.dumps(data, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
     for name in _VENDORED:
         yield "text/javascript", _beside(f"vendor/{name}")
@@ -99,14 +102,6 @@ def _scripts(answer: Answer, language: str) -> Iterator[tuple[str, str]]:
 
 def _name(kind: str) -> str:
     return ' id="picture"' if kind == "application/json" else ""
-
-
-def _worded(spec: Any, language: str) -> Any:
-    """A specification with its titles and its description in a language, where the catalogue has them."""
-    if isinstance(spec, Mapping):
-        return {name: word(value, language) if name in ("title", "description") and isinstance(value, str)
-                else value if name == "values" else _worded(value, language) for name, value in spec.items()}
-    return [_worded(entry, language) for entry in spec] if isinstance(spec, list) else spec
 
 
 def _asked(asked: Mapping[str, object], language: str) -> str:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from shopkeeper.asking import Answer
 
+WIDE = 9  # a table with more columns is turned: its columns go down
+TURNED = 3  # rows of a turned table that a screen shows; JSON, CSV and the page have them all
 PIPED = 100  # columns, where there is no terminal to ask
 _NUMBER = re.compile(r"[-+]?[\d,]*\.?\d+(e[-+]?\d+)?\s?(%|x)?")
 
@@ -57,8 +59,11 @@ def table(console: Console, headings: Sequence[str], body: Sequence[Sequence[str
     from rich.table import Table
     from rich.text import Text
 
+    headings, body = filled(headings, body)
     if not body:
         return
+    if len(headings) > WIDE:
+        headings, body = _turned(headings, body)
     drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
     for heading, right in zip(headings, numeric(body, len(headings)), strict=True):
         drawn.add_column(Text(visible(heading)), justify="right" if right else "left", overflow="fold",
@@ -67,6 +72,22 @@ def table(console: Console, headings: Sequence[str], body: Sequence[Sequence[str
         drawn.add_row(*(Text(visible(cell)) for cell in row))
     console.print(drawn)
     console.print()
+
+
+def filled(headings: Sequence[str], body: Sequence[Sequence[str]]) -> tuple[list[str], list[list[str]]]:
+    """The table without the columns in which nothing stands.
+
+    >>> filled(["a", "b"], [["1", ""], ["2", ""]])
+    (['a'], [['1'], ['2']])
+    """
+    keep = [i for i in range(len(headings)) if not body or any(row[i] for row in body)]
+    return [headings[i] for i in keep], [[row[i] for i in keep] for row in body]
+
+
+def _turned(headings: Sequence[str], body: Sequence[Sequence[str]]) -> tuple[list[str], list[list[str]]]:
+    shown = body[:TURNED]
+    return ["", *(str(n) for n in range(1, len(shown) + 1))], [
+        [heading, *(row[i] for row in shown)] for i, heading in enumerate(headings)]
 
 
 def numeric(body: Iterable[Sequence[str]], columns: int) -> list[bool]:
