@@ -95,18 +95,19 @@ def pulled(population: Population, asked: Asked, given: Given, wait: Floats, rng
     return who[comes]
 
 
-def clicked(scene: Scene, visits: Visits, items: Ints) -> Slots:
+def clicked(scene: Scene, visits: Visits, items: Ints, rng: np.random.Generator) -> Slots:
     """The recommended items that people click; before anything else that they do in the visit.
 
     Args:
         scene: The day.
         visits: (v,) who comes.
         items: (n_customers, k) what is recommended to each, -1 for none.
+        rng: Chance.
     """
     own = visits.known & (visits.browser == visits.person)
     shown = np.where(own[:, None], items[visits.person], -1)
     category = scene.catalogue.category[shown]
     liked = np.take_along_axis(scene.population.taste_on(scene.day, visits.person), category, axis=1)
-    click = scene.rng.random(shown.shape) < _CLICK * liked
+    click = rng.random(shown.shape) < _CLICK * liked
     visit, place = np.nonzero(click & (shown >= 0) & scene.shelf.on_sale[shown])
     return Slots(visit, shown[visit, place], place.astype(np.float64) - items.shape[1], np.ones(len(visit), bool))

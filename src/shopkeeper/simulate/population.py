@@ -20,7 +20,7 @@ Mask = npt.NDArray[np.bool_]
 TIERS = 5                                # budget levels, cheapest first
 COUNTRIES = ("DE", "FR", "NL", "GB", "CN")
 DEVICES = ("mobile", "desktop", "tablet")
-_FAVOURITES = (0.42, 0.27, 0.18)         # mean taste for the three favourite categories; the others share the rest
+_FAVOURITES = (0.4, 0.28, 0.2)         # mean taste for the three favourite categories; the others share the rest
 _SWAY = 0.15                             # how far the log of a taste drifts over half a year
 
 
@@ -41,7 +41,7 @@ class Population:
         browsing: Chance of a session without a purchase on a day.
         loyalty: Chance to consider the item last bought of a category again.
         joins: Day of the first visit; 0 or earlier for those who were there before.
-        leaves: Day of leaving, as a real number; infinite for those who never leave.
+        leaves: First day after leaving, a whole number; infinite for those who never leave.
         country, device: Rows of COUNTRIES and DEVICES.
     """
 
@@ -133,4 +133,4 @@ def _tastes(n: int, n_categories: int, rng: np.random.Generator) -> Floats:
 def _leaving(config: SimulationConfig, joins: Floats, rng: np.random.Generator) -> Floats:
     """(n,) the day of leaving: a Weibull life after joining for some, never for the others."""
     life = config.life * rng.weibull(1.4, len(joins))
-    return np.where(rng.random(len(joins)) < config.leaving, joins + np.maximum(life, 1.0), np.inf)
+    return np.where(rng.random(len(joins)) < config.leaving, joins + np.ceil(life), np.inf)

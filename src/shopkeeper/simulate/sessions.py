@@ -12,10 +12,10 @@ from shopkeeper.simulate.rows import BROWSE, BUY, CATEGORY, KIND, RECOMMENDED, S
 
 # Chance that an item looked at goes into the cart at the first day's price, by kind of visit (BUY, BROWSE, VISITOR).
 # The visitors' follow a public shop log: 2.66 M views, 69 k carts, 22 k purchases.
-_CART = np.array([0.24, 0.03, 0.026])
+_CART = np.array([0.28, 0.03, 0.026])
 _VISITOR_BUYS = 0.32          # share of the visitors' carts that are paid for
 _COMPLEMENT = 0.35            # chance that the complement goes in too, at the first day's price
-_SUBSTITUTE = 0.4             # chance to look at a substitute next, where there is one
+_SUBSTITUTE = 0.3             # chance to look at a substitute next, where there is one
 _IDLE = 0.04                  # share of what is not wanted that goes into a buyer's cart and out again
 _SHOWN = 5                    # items on a page of a list
 _FIRST, _LAST = -10**6, 10**6  # keys of a visit's first and last events
@@ -140,6 +140,8 @@ def choose(scene: Scene, visits: Visits, slots: Slots) -> tuple[Slots, Mask, Mas
     A buying visit wants at least one item; no visit wants two of a group of substitutes.
     """
     score = scene.rng.random(len(slots.visit)) / chance(scene, visits, slots, _CART[visits.kind[slots.visit]])
+    once = np.unique(slots.visit * scene.catalogue.n + slots.item, return_index=True)[1]
+    score[np.delete(np.arange(len(score)), once)] = np.inf      # who looks twice decides once
     wanted = score < 1
     if len(score):
         first = np.flatnonzero(np.r_[True, slots.visit[1:] != slots.visit[:-1]])

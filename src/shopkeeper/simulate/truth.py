@@ -42,6 +42,7 @@ class Truth:
         substitutes: Groups of items that stand in each other's place: looked at together, never bought together.
         records: Kind -> rows of the event table, all of them valid.
         events: Kind -> events (rows on line 0).
+        until: End of the span, microseconds since 1970, UTC; no event is later.
     """
 
     categories: tuple[str, ...]
@@ -59,6 +60,7 @@ class Truth:
     substitutes: tuple[tuple[str, ...], ...]
     records: Mapping[str, int]
     events: Mapping[str, int]
+    until: int
 
     def favourites(self, k: int = 3) -> list[tuple[str, ...]]:
         """Each customer's k best-liked categories, best first."""
@@ -76,7 +78,7 @@ class Truth:
                  for one, share in zip(self.item_id, self.demand.tolist(), strict=True)]
         return {"categories": self.categories, "customers": customers, "items": items,
                 "complements": self.complements, "substitutes": self.substitutes,
-                "records": dict(self.records), "events": dict(self.events)}
+                "records": dict(self.records), "events": dict(self.events), "until": self.until}
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,8 @@ def truth_of(config: SimulationConfig, population: Population, catalogue: Catalo
         leaves=moments(config, population.leaves), item_id=tuple(item_id), demand=_demand(population, catalogue),
         complements=tuple((item_id[a], item_id[b]) for a, b in catalogue.pairs().tolist()),
         substitutes=tuple(tuple(item_id[row] for row in group.tolist()) for group in catalogue.groups()),
-        records=_count(events), events=_count(events.filter(pc.equal(events["line"], 0))))
+        records=_count(events), events=_count(events.filter(pc.equal(events["line"], 0))),
+        until=config.midnight(config.days))
 
 
 def moments(config: SimulationConfig, days: Floats) -> npt.NDArray[np.datetime64]:

@@ -142,7 +142,7 @@ class World:
         if given is not None and given.items is not None:
             items = np.full((self.config.customers, given.items.shape[1]), -1)
             items[asked.customers] = given.items
-            slots = slots.plus(clicked(scene, visits, items))
+            slots = slots.plus(clicked(scene, visits, items, self._chance(day, 6)))
         blocks, lines = happenings(scene, visits, slots)
         self._remember(scene, visits, lines)
         blocks.append(self._signed_up(day, visits))
