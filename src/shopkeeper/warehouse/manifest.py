@@ -1,0 +1,200 @@
+"""The manifest: which files a shop consists of. Whoever holds one sees one consistent version.
+
+On disk it is one JSON object: `format`, `check` (CRC-32 of the canonical text of what follows) and `manifest`.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import msgspec
+
+from shopkeeper.errors import Damaged, NotAShop
+from shopkeeper.words import say
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One immutable Parquet file of events.
+
+    Attributes:
+        file: Path within the shop.
+        rows: Rows of the event table.
+        events: Rows with `line = 0`.
+        first, last: Earliest and latest `ts`, microseconds UTC.
+        import_id: The import that brought it.
+    """
+
+    file: str
+    rows: int
+    events: int
+    first: int
+    last: int
+    import_id: str
+
+
+@dataclass(frozen=True)
+class Import:
+    """The account of one import: received = stored + duplicate + quarantined, in records.
+
+    Attributes:
+        id: Of the import.
+        at: When it began, ISO 8601 UTC.
+        sources: Names of the files, without their folders.
+        table: `events`, or the table that was read.
+        received, stored, duplicate, quarantined: Records.
+        lines: Rows of the event table that were stored.
+        reasons: Reason -> quarantined records.
+        mapped: Our column -> the source's.
+        unmapped: Columns of the source that were kept in props.
+        notes: What else a person should know: sentences as JSON text.
+    """
+
+    id: str
+    at: str
+    sources: tuple[str, ...]
+    table: str
+    received: int
+    stored: int
+    duplicate: int
+    quarantined: int
+    lines: int
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    mapped: Mapping[str, str] = field(default_factory=dict)
+    unmapped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Installed:
+    """The models of a question: the version that serves, and those that are kept, oldest first."""
+
+    serving: str
+    versions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a shop consists of. File names are paths within the shop, with `/`.
+
+    Attributes:
+        format: Of this file; a shop of another format is refused.
+        version: Grows by one with each commit; 0 for an empty shop.
+        segments: Events, in the order of their imports.
+        quarantine: Files of rejected records.
+        vault: Files that resolve pseudonyms.
+        tables: Name -> file, of `items` and its like and of what the rooms published.
+        dates: Published table -> its as-of time, microseconds UTC.
+        models: Question -> its models, in `models/<room>/<question>/<version>/`.
+        imports: The account of each import, oldest first.
+        sizes: File -> bytes, of every file that is named above; `Writer.commit` fills it.
+        retired: What the version before named and this one does not; kept for readers, gone with the next commit.
+    """
+
+    format: int = FORMAT
+    version: int = 0
+    segments: tuple[Segment, ...] = ()
+    quarantine: tuple[str, ...] = ()
+    vault: tuple[str, ...] = ()
+    tables: Mapping[str, str] = field(default_factory=dict)
+    dates: Mapping[str, int] = field(default_factory=dict)
+    models: Mapping[str, Installed] = field(default_factory=dict)
+    imports: tuple[Import, ...] = ()
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    retired: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """Rows of the event table."""
+        return sum(segment.rows for segment in self.segments)
+
+    @property
+    def events(self) -> int:
+        """Events: rows with `line = 0`."""
+        return sum(segment.events for segment in self.segments)
+
+    @property
+    def first(self) -> int | None:
+        """Time of the earliest event, microseconds UTC; None for an empty log."""
+        return min((segment.first for segment in self.segments), default=None)
+
+    @property
+    def last(self) -> int | None:
+        """Time of the latest event, microseconds UTC; None for an empty log."""
+        return max((segment.last for segment in self.segments), default=None)
+
+    def segments_between(self, start: int | None = None, until: int | None = None) -> tuple[Segment, ...]:
+        """The segments that can hold events with `start <= ts < until` (microseconds UTC; None is open).
+
+        >>> day = Manifest(segments=(Segment("a", 1, 1, 0, 9, "x"), Segment("b", 1, 1, 10, 19, "x")))
+        >>> [segment.file for segment in day.segments_between(5, 10)]
+        ['a']
+        """
+        return tuple(segment for segment in self.segments
+                     if (start is None or segment.last >= start) and (until is None or segment.first < until))
+
+    def data_files(self) -> tuple[str, ...]:
+        """Files that the engine reads, and the vault's."""
+        return (*(segment.file for segment in self.segments), *self.quarantine, *self.tables.values(), *self.vault)
+
+    def model_folders(self) -> tuple[str, ...]:
+        """Folders of all kept models."""
+        return tuple("/".join(["models", *question.split("."), version])
+                     for question, kept in self.models.items() for version in kept.versions)
+
+    def named(self) -> frozenset[str]:
+        """Every file, and every model's folder, that this version needs."""
+        return frozenset((*self.data_files(), *self.model_folders()))
+
+    def without(self, files: Iterable[str]) -> Manifest:
+        """The same shop as if these files had never been; for reading what is left of a damaged shop."""
+        gone = frozenset(files)
+        return replace(
+            self, segments=tuple(segment for segment in self.segments if segment.file not in gone),
+            quarantine=tuple(file for file in self.quarantine if file not in gone),
+            vault=tuple(file for file in self.vault if file not in gone),
+            tables={name: file for name, file in self.tables.items() if file not in gone})
+
+    def to_json(self) -> str:
+        """The text of `manifest.json`."""
+        body = msgspec.to_builtins(self)
+        return json.dumps({"format": self.format, "check": _check(body), "manifest": body}, ensure_ascii=False,
+                          sort_keys=True, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str | bytes, path: str = "manifest.json") -> Manifest:
+        """The inverse of `to_json`.
+
+        Raises:
+            Damaged: It is not what was written.
+            NotAShop: It is of a format that this version does not know.
+        """
+        try:
+            data = json.loads(text)
+            number = data["format"]
+            if number == FORMAT and data["check"] == _check(data["manifest"]):
+                return msgspec.convert(data["manifest"], cls)
+        except (ValueError, KeyError, TypeError, RecursionError, msgspec.ValidationError) as wrong:
+            raise _damaged(path) from wrong
+        if number != FORMAT:
+            raise NotAShop(say("{path} has format {number}; this version reads format {known}.", path=path,
+                               number=repr(number), known=FORMAT),
+                           do=[say("install the version of shopkeeper that wrote it, or a newer one.")],
+                           why=say("reading it by other rules could lose events."))
+        raise _damaged(path)
+
+
+def _check(body: Any) -> str:
+    canonical = json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return f"{zlib.crc32(canonical.encode('utf-8', 'surrogatepass')):08x}"
+
+
+def _damaged(path: str) -> Damaged:
+    return Damaged(say("{path} is not what was written.", path=path), do=[say("put the shop back from your backup.")],
+                   why=say("it names the files that the shop consists of; without it nobody knows which count."))
