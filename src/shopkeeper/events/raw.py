@@ -70,7 +70,7 @@ class RawBatch:
 def encode_records(table: Any) -> Any:
     r"""Each row as one canonical byte string: `name=length:value` for every cell that is not null, names sorted.
 
-    Two rows encode alike exactly when they have the same names and values: the order of columns, columns that are
+    Two rows encode alike exactly when they have the same names and the same values as text: the order of columns, columns that are
     null and the batch around a row do not matter. A whole-numbered float or decimal encodes as the integer
     (`1.0` and `-0.0` as `1` and `0`), other floats as the shortest text that reads back to them, whole seconds
     without a fraction, times with a zone in UTC with a `Z`. Strings encode as they are: `"1.0"` in a CSV file is not
@@ -139,7 +139,8 @@ def _encode_batch(batch: Any, order: list[int]) -> Any:
         pieces += [_prefixes(batch.schema.names[position], values), values]
     if not pieces:
         return pa.array([b""] * batch.num_rows, pa.binary())
-    return pc.binary_join_element_wise(*pieces, b"", null_handling="skip")
+    # "skip" would do the same, but leaves out a row of nulls altogether (pyarrow 26), which shifts those below it
+    return pc.binary_join_element_wise(*pieces, b"", null_handling="replace", null_replacement=b"")
 
 
 def _prefixes(name: str, values: Any) -> Any:
