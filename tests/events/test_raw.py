@@ -123,5 +123,5 @@ def test_two_columns_of_one_name_are_no_record():
 
 @pytest.mark.parametrize("record", [b"a=5:xx", b"a", b"a=x:y", b"a=1"])
 def test_what_is_no_record_is_not_decoded(record):
-    with pytest.raises(ValueError, match="record ends|invalid literal|not found"):
+    with pytest.raises(ValueError, match=r"record ends|invalid literal|not found"):
         decode_record(record)

@@ -121,7 +121,7 @@ def test_a_file_that_opens_a_quote_on_every_line_costs_work_in_proportion_to_its
         walked.append(len(steps))
         assert [one.reason for one in got.broken] == ["quote"] * count
 
-    assert walked[2] - walked[1] == walked[1] - walked[0]
+    assert walked[2] - walked[1] < 1.02 * (walked[1] - walked[0])
     assert (walked[1] - walked[0]) / 1_000 < 2 * delimited._PATIENCE / len(line)
 
 
