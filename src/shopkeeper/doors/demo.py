@@ -110,7 +110,7 @@ def _purchases(data: Path) -> Any:
 def _table(data: Path, name: str) -> Any:
     import pyarrow.parquet as pq
 
-    return pq.read_table(data / f"{name}.parquet")
+    return pq.read_table(data / f"{name}.parquet").combine_chunks()
 
 
 def _items(data: Path) -> Any:
@@ -118,12 +118,13 @@ def _items(data: Path) -> Any:
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    from shopkeeper.events.props import joined
+
     products = _table(data, "products")
-    path = pc.binary_join_element_wise(products["department"], products["product_category"], products["product_type"],
-                                       " > ", null_handling="skip")
-    title = pc.binary_join_element_wise(pc.utf8_capitalize(products["product_type"]), products["package_size"], ", ",
-                                        null_handling="skip")
-    title = pc.if_else(pc.equal(pc.binary_length(title), 0), pc.cast(products["product_id"], pa.string()), title)
+    number, department, category, kind, size = (products[name].combine_chunks() for name in (
+        "product_id", "department", "product_category", "product_type", "package_size"))
+    path = joined([department, category, kind], " > ")
+    title = pc.coalesce(joined([pc.utf8_capitalize(kind), size], ", "), pc.cast(number, pa.string()))
     return products.append_column("category", path).append_column("title", title).drop_columns(
         ["department", "product_category", "product_type"])
 

@@ -67,6 +67,12 @@ class Cleaned:
     derived: Counter[str]
     identities: pa.Table
 
+    @classmethod
+    def of_broken(cls, batch: RawBatch, file: str) -> Cleaned:
+        """A batch of which no record could be parsed."""
+        rejected = broken_rows(batch, file)
+        return cls(STAGED.empty_table(), rejected, rejected.num_rows, Counter(), Counter(), VAULT.empty_table())
+
 
 def check_kinds(plan: Plan, kinds: Mapping[str, Role]) -> None:
     """Refuse a mapping onto a kind that the shop does not know."""

@@ -59,13 +59,18 @@ class Plan:
     unmapped: tuple[str, ...]
 
 
-def plan(mapping: Mapping, names: Sequence[str], source: str) -> Plan:
+def plan(mapping: Mapping, names: Sequence[str], source: str, *, strict: bool = True) -> Plan:
     """Fit a mapping to the columns of a source of events.
+
+    Not `strict` is for the later batches of a source whose records differ: a column that this batch does not have is
+    then simply absent, and its records are judged one by one.
 
     Raises:
         BadMapping: A name is unknown on either side, or nothing gives the kind, the time or an identity.
     """
-    columns = _fit(mapping, names, source, (*MAPPABLE, "items"))
+    columns = _fit(mapping, names, source, (*MAPPABLE, "items"), strict)
+    if not strict:
+        return Plan(mapping, columns, tuple(n for n in names if n not in columns.values()))
     given = set(columns) | set(mapping.constants)
     _require(given, {"event"}, names, source, say("--constant event=purchase"))
     _require(given, {"ts", "client_ts"}, names, source, None)
@@ -83,12 +88,12 @@ def plan(mapping: Mapping, names: Sequence[str], source: str) -> Plan:
 def table_plan(mapping: Mapping, table: str, names: Sequence[str], source: str) -> Plan:
     """Fit a mapping to the columns of one of the other tables (`items`, `customers`, `stock`, `campaigns`)."""
     schema = TABLES[table]
-    columns = _fit(mapping, names, source, tuple(n for n in schema.names if n != "props"))
+    columns = _fit(mapping, names, source, tuple(n for n in schema.names if n != "props"), True)
     _require(set(columns), {TABLE_KEYS[table]}, names, source, None)
     return Plan(mapping, columns, tuple(n for n in names if n not in columns.values()))
 
 
-def _fit(mapping: Mapping, names: Sequence[str], source: str, ours: tuple[str, ...]) -> dict[str, str]:
+def _fit(mapping: Mapping, names: Sequence[str], source: str, ours: tuple[str, ...], strict: bool) -> dict[str, str]:
     check_zone(mapping.time_zone)
     for name in (*mapping.columns, *mapping.constants):
         if name not in ours:
@@ -101,6 +106,8 @@ def _fit(mapping: Mapping, names: Sequence[str], source: str, ours: tuple[str, .
     spelled = {_spelling(name): name for name in reversed(names)}
     columns = {name: spelled[name] for name in ours if name in spelled and name not in mapping.constants}
     for name, theirs in mapping.columns.items():
+        if theirs not in names and not strict:
+            continue
         if theirs not in names:
             raise BadMapping(say("{source} has no column {name}.", source=source, name=repr(theirs)),
                              do=[say("one of: {names}", names=", ".join(names))],

@@ -1,0 +1,69 @@
+"""The act of this room: take a log in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from shopkeeper.asking import Progress, act, silent
+from shopkeeper.events.mapping import Mapping
+from shopkeeper.evidence.trial import ExactCount
+from shopkeeper.ledger.answers import Ingested
+from shopkeeper.shop import Shop
+from shopkeeper.warehouse.ingest import Received, Source
+from shopkeeper.words import Sentence, say
+
+
+@act("write")
+def ingest(shop: Shop, files: Sequence[Source], *, table: Literal["events", "items", "customers", "stock",
+           "campaigns"] = "events", mapping: Mapping | None = None, dry_run: bool = False, progress: Progress = silent,
+           **options: Any) -> Ingested:
+    """Take files into the shop, all of it or nothing, and give the account.
+
+    Args:
+        shop: An opened shop.
+        files: Files, folders or globs; in a notebook also Arrow tables, data frames and lists of dicts.
+        table: What the rows are.
+        mapping: Which column fills which.
+        dry_run: Write nothing; show the first rows as they would be stored.
+        progress: Told how far it is.
+        options: How files are read: `format`, `encoding`, `delimiter`, `sheet`.
+
+    Returns:
+        The account: received = stored + duplicate + quarantined, with the reasons.
+
+    Raises:
+        BadInput: A file cannot be read, or its columns do not fit.
+        ShopBusy: Another process writes to this shop.
+    """
+    if dry_run:
+        done = shop.preview(files, mapping, table=table, progress=progress, **options)
+    else:
+        done = shop.ingest(files, mapping, table=table, progress=progress, **options)
+    asked = {"act": "ledger.ingest", "files": [str(f) if isinstance(f, str) else type(f).__name__ for f in files],
+             "table": table, "mapping": mapping or Mapping(), "dry_run": dry_run}
+    title = say("Dry run: nothing was written.") if dry_run else done.sentence()
+    return Ingested(title=title, table=_table(done), evidence=ExactCount(done.sentence(), done.received), asked=asked,
+                    method="exact count", account=done, notes=_notes(done),
+                    parts={} if done.preview is None else {"preview": done.preview})
+
+
+def _table(done: Received) -> pa.Table:
+    ended = [("stored", done.stored), ("duplicate", done.duplicate), *done.reasons.items()]
+    return pa.table({"outcome": [name for name, _ in ended], "records": [count for _, count in ended]},
+                    schema=pa.schema([("outcome", pa.string()), ("records", pa.int64())]))
+
+
+def _notes(done: Received) -> tuple[Sentence, ...]:
+    notes = [say("mapped: {names}", names=", ".join(f"{ours} <- {theirs}" for ours, theirs in done.mapped.items()))]
+    if done.unmapped:
+        notes.append(say("kept in props: {names}", names=", ".join(done.unmapped)))
+    notes += [say("{count:,} cells of {name} could not be read and are kept in props.", count=count, name=name)
+              for name, count in done.unread.items()]
+    notes += [say("{count:,} cells filled by the rule {rule}.", count=count, rule=rule)
+              for rule, count in done.derived.items()]
+    if done.quarantined:
+        notes.append(say("see why: shopkeeper quarantine SHOP"))
+    return (*notes, *done.notes)

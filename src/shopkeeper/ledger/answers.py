@@ -1,0 +1,78 @@
+"""What leaves the room: accounts, descriptions, quarantined records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from shopkeeper import charts
+from shopkeeper.asking import Answer, plain, rows, shown
+from shopkeeper.charts import Axis
+from shopkeeper.warehouse.ingest import Received
+from shopkeeper.words import put, word
+
+_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ingested(Answer):
+    """The account of one import: a row for each place where records ended (stored, duplicate, and each reason).
+
+    Attributes:
+        account: The counts, what was mapped, and what was not.
+    """
+
+    account: Received
+
+    def to_dict(self, language: str = "en") -> dict[str, Any]:
+        """`received`, `stored`, `duplicate`, `quarantined`, `reasons`, `mapped`, `unmapped` and what else is known."""
+        done = self.account
+        return {
+            "received": done.received, "stored": done.stored, "duplicate": done.duplicate,
+            "quarantined": done.quarantined, "lines": done.lines, "reasons": dict(done.reasons),
+            "mapped": dict(done.mapped), "unmapped": list(done.unmapped), "unread": dict(done.unread),
+            "derived": dict(done.derived), "notes": [put(note, language) for note in done.notes], "import": done.id,
+            "asked": plain(self.asked), "dry_run": done.id is None,
+            **({"preview": rows(done.preview)} if done.preview is not None else {}),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account(Answer):
+    """Every import: id, at, sources, table, received, stored, duplicate, quarantined, lines."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description(Answer):
+    """What the log looks like.
+
+    Columns of the table: measure, value, detail. Parts: `kinds` (kind, role, events, people), `hours` (weekday, hour,
+    events), `days` (day, events), `categories` (category, events, people).
+    """
+
+    def cells(self, language: str = "en") -> tuple[list[str], list[list[str]]]:
+        """Measure and value, whichever form it has."""
+        body = [[word(row["measure"], language),
+                 row["detail"] if row["value"] is None else f"{row['value']:,.0f} {row['detail'] or ''}".rstrip()]
+                for row in self.table.to_pylist()]
+        return [word("measure", language), word("value", language)], body
+
+    def picture(self, language: str = "en") -> dict[str, Any] | None:
+        """Events by hour of the week."""
+        hours = self.parts["hours"].to_pylist()
+        cells = [{**row, "weekday": word(_DAYS[row["weekday"]], language)} for row in hours]
+        hour, day = Axis("hour", word("hour", language), "order"), Axis("weekday", word("weekday", language), "name")
+        return charts.heat(cells, hour, day, Axis("events", word("events", language)),
+                           title=word("events by hour of the week", language)) if cells else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quarantine(Answer):
+    """Quarantined records: reason, file, line, field, record (as it came), advice. Part `reasons`: reason, records."""
+
+    def cells(self, language: str = "en") -> tuple[list[str], list[list[str]]]:
+        """The records cut to a line each."""
+        names = ("reason", "file", "line", "advice", "record")
+        body = [[shown(row[name], language)[:80 if name == "record" else 200] for name in names]
+                for row in self.table.to_pylist()]
+        return [word(name, language) for name in names], body

@@ -1,0 +1,155 @@
+"""The questions of the ledger."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pyarrow as pa
+
+from shopkeeper.asking import question
+from shopkeeper.errors import UnknownName
+from shopkeeper.events import rules
+from shopkeeper.evidence.trial import ExactCount
+from shopkeeper.ledger import inputs
+from shopkeeper.ledger.answers import Account, Description, Quarantine
+from shopkeeper.shop import Shop
+from shopkeeper.words import Sentence, put, say
+
+
+@question
+def describe(shop: Shop) -> Description:
+    """Say what the log looks like: people, things, span, kinds of event, busiest hours, top categories.
+
+    Args:
+        shop: An opened shop; only read.
+
+    Returns:
+        Measures, with the parts `kinds`, `hours`, `days` and `categories`.
+
+    >>> describe(Shop.simulated(customers=40, items=20, days=20)).table.column_names
+    ['measure', 'value', 'detail']
+    """
+    totals = inputs.read_totals(shop)
+    by_hour = inputs.read_hours(shop)
+    parts = {"kinds": inputs.read_kinds(shop), "hours": _week(by_hour), "days": _days(by_hour),
+             "categories": inputs.read_categories(shop)}
+    late = (say("{count:,} events carry a time later than their receipt; the shop's clock leaves them out.",
+                count=totals["late"]),) if totals["late"] else ()
+    return Description(
+        title=say("What {name} looks like", name=shop.name), table=_measures(shop, totals, parts),
+        evidence=ExactCount(say("counted over {n:,} stored events", n=totals["events"]), totals["events"]),
+        method="exact count", asked={"question": "ledger.describe"}, parts=parts, notes=late)
+
+
+def _measures(shop: Shop, totals: Any, parts: dict[str, pa.Table]) -> pa.Table:
+    span = "" if totals["first"] is None else f"{totals['first']:%Y-%m-%d} - {totals['last']:%Y-%m-%d}"
+    money = None if totals["value"] is None else float(totals["value"])
+    lines: list[tuple[str, float | None, str | None]] = [
+        ("events", totals["events"], None), ("event lines", totals["lines"], None), ("people", totals["people"], None),
+        ("known customers", totals["known"], None), ("guest orders", totals["guests"], None),
+        ("things", totals["things"], None), ("orders", totals["orders"], None),
+        ("order value", money, shop.config.currency or None), ("span", None, span),
+        ("time zone", None, shop.config.timezone), ("busiest hours", None, _busiest(parts["hours"])),
+        ("top categories", None, ", ".join(parts["categories"]["category"].to_pylist()[:5])),
+    ]
+    kept = [line for line in lines if line[1] is not None or line[2]]
+    return pa.table({"measure": [m for m, _, _ in kept], "value": [None if v is None else float(v) for _, v, _ in kept],
+                     "detail": [d for _, _, d in kept]},
+                    schema=pa.schema([("measure", pa.string()), ("value", pa.float64()), ("detail", pa.string())]))
+
+
+def _week(by_hour: pa.Table) -> pa.Table:
+    """Events by weekday (0 = Monday) and hour, every cell of the week."""
+    counts = {(day, hour): 0 for day in range(7) for hour in range(24)} if by_hour.num_rows else {}
+    for row in by_hour.to_pylist():
+        counts[row["hour"].weekday(), row["hour"].hour] += row["events"]
+    cells = sorted(counts)
+    return pa.table({"weekday": pa.array([day for day, _ in cells], pa.int64()),
+                     "hour": pa.array([hour for _, hour in cells], pa.int64()),
+                     "events": pa.array([counts[cell] for cell in cells], pa.int64())})
+
+
+def _days(by_hour: pa.Table) -> pa.Table:
+    counts: dict[Any, int] = {}
+    for row in by_hour.to_pylist():
+        day = row["hour"].date()
+        counts[day] = counts.get(day, 0) + row["events"]
+    return pa.table({"day": pa.array(list(counts), pa.date32()), "events": pa.array(list(counts.values()), pa.int64())})
+
+
+def _busiest(week: pa.Table) -> str:
+    by_hour = {}
+    for row in week.to_pylist():
+        by_hour[row["hour"]] = by_hour.get(row["hour"], 0) + row["events"]
+    top = sorted(sorted(by_hour, key=lambda hour: -by_hour[hour])[:3])
+    return ", ".join(f"{hour:02d}:00" for hour in top)
+
+
+@question
+def account(shop: Shop) -> Account:
+    """Give the account of every import: received = stored + duplicate + quarantined.
+
+    Args:
+        shop: An opened shop; only read.
+
+    Returns:
+        A row an import, oldest first.
+
+    >>> account(Shop.simulated(customers=40, items=20, days=20)).table.num_rows
+    3
+    """
+    entries = shop.manifest.imports
+    names = ("id", "at", "sources", "table", "received", "stored", "duplicate", "quarantined", "lines")
+    table = pa.table({name: [", ".join(getattr(e, name)) if name == "sources" else getattr(e, name) for e in entries]
+                      for name in names},
+                     schema=pa.schema([(name, pa.string() if name in names[:4] else pa.int64()) for name in names]))
+    sums = {name: sum(getattr(entry, name) for entry in entries)
+            for name in ("received", "stored", "duplicate", "quarantined")}
+    line = say("received {received:,} = stored {stored:,} + duplicate {duplicate:,} + quarantined {quarantined:,}",
+               **sums)
+    return Account(title=say("What came in"), table=table, evidence=ExactCount(line, sums["received"]),
+                   method="exact count", asked={"question": "ledger.account"})
+
+
+@question
+def quarantine(shop: Shop, *, reason: str | None = None, n: int = 20) -> Quarantine:
+    """Show what was quarantined: why, where it stood, and the original record.
+
+    Args:
+        shop: An opened shop; only read.
+        reason: Only records with this reason.
+        n: How many records to show.
+
+    Returns:
+        Records by reason, file and line; part `reasons` counts them all.
+
+    Raises:
+        UnknownName: No record has that reason.
+    """
+    kept = shop.engine.quarantine()
+    counts = shop.engine.run(inputs.reasons(kept))
+    total = sum(counts["records"].to_pylist())
+    if reason is not None and reason not in counts["reason"].to_pylist():
+        raise UnknownName(say("nothing was quarantined for {reason}.", reason=repr(reason)),
+                          do=[say("one of: {names}", names=", ".join(counts["reason"].to_pylist()) or "-")],
+                          why=say("reasons are counted over every import."))
+    found = shop.engine.run(inputs.records(kept, reason, n)).to_pylist()
+    table = pa.table({
+        "reason": pa.array([row["reason"] for row in found], pa.string()),
+        "file": pa.array([row["file"] for row in found], pa.string()),
+        "line": pa.array([row["source_line"] for row in found], pa.int64()),
+        "field": pa.array([row["field"] for row in found], pa.string()),
+        "advice": pa.array([put(_advice(row)) for row in found], pa.string()),
+        "record": pa.array([row["record"] for row in found], pa.string())})
+    return Quarantine(title=say("What was quarantined"), table=table, parts={"reasons": counts}, method="exact count",
+                      evidence=ExactCount(say("{n:,} records in quarantine", n=total), total),
+                      asked={"question": "ledger.quarantine", "reason": reason, "n": n})
+
+
+def _advice(row: dict[str, Any]) -> Sentence:
+    if row["detail"]:
+        return Sentence.from_dict(json.loads(row["detail"]))
+    return rules.advice(row["reason"]) or say("{reason}", reason=row["reason"])
+
+

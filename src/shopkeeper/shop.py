@@ -1,0 +1,281 @@
+"""An opened shop: its folder, its settings, one consistent view of what is stored, its engine, its models, its clock.
+
+A shop knows no room. A question takes a shop; no verb is ever added here for a room's sake.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+import tomllib
+from collections.abc import Mapping as Rows
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from shopkeeper.asking import Progress, silent
+from shopkeeper.errors import BadInput, MixedCurrencies, NotAShop
+from shopkeeper.events.mapping import Mapping
+from shopkeeper.events.pseudonyms import GUEST, Keys, pseudonym
+from shopkeeper.events.readers import ReadOptions
+from shopkeeper.events.schema import KINDS, ROLES, Role
+from shopkeeper.events.times import check_zone
+from shopkeeper.warehouse import clock, models
+from shopkeeper.warehouse.engine import Engine
+from shopkeeper.warehouse.ingest import Received, Source, Task, ingest, preview
+from shopkeeper.warehouse.manifest import Manifest
+from shopkeeper.warehouse.store import Store, durable_write
+from shopkeeper.words import say
+
+
+@dataclass(frozen=True)
+class ShopConfig:
+    """The settings of a shop, as `shop.toml` has them.
+
+    Attributes:
+        name: For people.
+        currency: ISO 4217 code of all money questions; empty: the only currency of the log.
+        timezone: IANA zone in which days, weeks and hours are cut.
+        gap_minutes: Silence after which a new session begins.
+        kinds: Kinds of event that this shop declares beside the standard ones, with the role that each plays.
+    """
+
+    name: str = ""
+    currency: str = ""
+    timezone: str = "UTC"
+    gap_minutes: int = 30
+    kinds: Rows[str, Role] = field(default_factory=dict)
+
+    @property
+    def roles(self) -> dict[str, Role]:
+        """Every kind that this shop knows, and its role."""
+        return {**KINDS, **self.kinds}
+
+    def to_toml(self) -> str:
+        """The settings as `shop.toml` text."""
+        kinds = "\n".join(f'{kind} = "{role}"' for kind, role in self.kinds.items())
+        return (f"[shop]\nname = {_quoted(self.name)}\n"
+                f"currency = {_quoted(self.currency)}  # ISO 4217; empty: the only currency of the log\n"
+                f"timezone = {_quoted(self.timezone)}  # days, weeks and hours are cut in this zone\n\n"
+                f"[sessions]\ngap_minutes = {self.gap_minutes}\n\n"
+                "[kinds]  # kinds of your own: play = \"interest\" (or intent, conversion, feedback, context)\n"
+                f"{kinds}\n")
+
+    @classmethod
+    def from_toml(cls, text: str, path: Path) -> ShopConfig:
+        """Read `shop.toml`.
+
+        Raises:
+            BadInput: The file is no TOML, or a value in it makes no sense.
+        """
+        try:
+            data = tomllib.loads(text)
+            shop, sessions, kinds = data.get("shop", {}), data.get("sessions", {}), data.get("kinds", {})
+            config = cls(str(shop.get("name", "")), str(shop.get("currency", "")).upper(),
+                         str(shop.get("timezone", "UTC")), int(sessions.get("gap_minutes", 30)), dict(kinds))
+        except (tomllib.TOMLDecodeError, AttributeError, TypeError, ValueError) as wrong:
+            raise BadInput(say("{path} cannot be read: {wrong}", path=str(path), wrong=str(wrong)),
+                           do=[say("mend the file, or move it away to get a fresh one.")],
+                           why=say("the currency, the time zone and the kinds of the shop stand there.")) from wrong
+        check_zone(config.timezone)
+        for kind, role in config.kinds.items():
+            if role not in ROLES:
+                raise BadInput(say("{path} gives {kind} the role {role}.", path=str(path), kind=kind, role=repr(role)),
+                               do=[say("one of: {names}", names=", ".join(ROLES))],
+                               why=say("questions work on the roles that kinds play."))
+        return config
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+class Shop:
+    """An opened shop. Make one by `Shop.open` or `Shop.simulated`.
+
+    It sees one snapshot of the log: what was stored when it was opened, or when it last wrote; `refresh` takes the
+    newest.
+    """
+
+    def __init__(self, store: Store, config: ShopConfig, *, until: int | None = None, engine: type[Engine] = Engine,
+                 holder: Any = None) -> None:
+        self.store, self.config, self.until = store, config, until
+        self._engine_type, self._holder = engine, holder
+        self.manifest: Manifest
+        self.engine: Engine
+        self.refresh()
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], *, create: bool = True, as_of: str | datetime | None = None,
+             engine: type[Engine] = Engine) -> Shop:
+        """Open the shop in a folder.
+
+        Args:
+            path: The folder.
+            create: Make the shop if the folder is missing or empty.
+            as_of: See the log as it stood then (UTC where no zone is given): nothing later exists.
+            engine: What runs the queries.
+
+        Raises:
+            NotAShop: There is no shop there, and none was to be made.
+        """
+        folder = Path(path)
+        if not (folder / "shop.toml").is_file():
+            _found(folder, create)
+        config = ShopConfig.from_toml((folder / "shop.toml").read_text("utf-8"), folder / "shop.toml")
+        return cls(Store(folder), config, until=_moment(as_of), engine=engine)
+
+    @classmethod
+    def simulated(cls, *, customers: int = 300, items: int = 120, days: int = 90, seed: int = 7,
+                  engine: type[Engine] = Engine) -> Shop:
+        """A small shop with known truth, in a folder that goes when the object goes.
+
+        >>> shop = Shop.simulated(customers=40, items=20, days=20)
+        >>> shop.manifest.events > 100
+        True
+        """
+        from shopkeeper.simulate import SimulationConfig, simulate
+
+        made = simulate(SimulationConfig(customers=customers, items=items, days=days, seed=seed))
+        holder = tempfile.TemporaryDirectory(prefix="shop-")
+        _found(Path(holder.name), True, ShopConfig(name="simulated", currency="EUR"))
+        shop = cls.open(holder.name, engine=engine)
+        shop._holder = holder
+        shop.ingest(made.events, received_at=made.truth.until)
+        shop.ingest(made.items, table="items", mapping=Mapping(currency="EUR"))
+        shop.ingest(made.customers, table="customers")
+        return shop
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return self.store.path
+
+    @property
+    def name(self) -> str:
+        """The shop's name: its own, or the folder's."""
+        return self.config.name or self.path.resolve().name
+
+    def refresh(self) -> None:
+        """Take the newest snapshot."""
+        self.manifest = self.store.manifest()
+        self.engine = self._engine_type(self.path, self.manifest)
+
+    def events(self, start: int | None = None) -> Any:
+        """The event table as an Ibis expression, from `start` (microseconds UTC) to where this shop's view ends."""
+        return self.engine.events(start, self.until)
+
+    def ingest(self, source: Source | Sequence[Source], mapping: Mapping | None = None, *, table: str = "events",
+               received_at: int | None = None, name: str = "table", progress: Progress = silent,
+               **options: Any) -> Received:
+        """Take a log, or another table, into the shop; all of it or nothing.
+
+        Args:
+            source: Files, folders, globs, Arrow tables, data frames or lists of dicts.
+            mapping: Which column fills which; columns that have our names already need none.
+            table: `events`, or one of `items`, `customers`, `stock`, `campaigns`.
+            received_at: When it came, microseconds UTC; by default now.
+            name: What to call a table that is in memory.
+            progress: Told how far it is.
+            options: How files are read: `format`, `encoding`, `delimiter`, `sheet`.
+
+        Returns:
+            The account: received = stored + duplicate + quarantined.
+
+        Raises:
+            BadMapping: The columns do not fit. BadInput: A file cannot be read. ShopBusy: Another process writes.
+        """
+        done = ingest(self.store, _many(source), self._task(mapping, table, received_at, options, name), progress)
+        self.refresh()
+        return done
+
+    def preview(self, source: Source | Sequence[Source], mapping: Mapping | None = None, *, table: str = "events",
+                progress: Progress = silent, **options: Any) -> Received:
+        """What `ingest` would do, from the first batch of each source; nothing is written."""
+        return preview(_many(source), self._task(mapping, table, None, options), progress)
+
+    def _task(self, mapping: Mapping | None, table: str, received_at: int | None, options: Any,
+              name: str = "table") -> Task:
+        moment = received_at if received_at is not None else int(datetime.now(UTC).timestamp() * 1e6)
+        return Task(mapping or Mapping(), table, self.config.roles, self.keys(), moment, ReadOptions(**options), name)
+
+    def keys(self) -> Keys:
+        """The shop's two keys."""
+        folder = self.path / "keys"
+        try:
+            return Keys(*(bytes.fromhex((folder / f"{name}.key").read_text("ascii").strip())
+                          for name in ("pseudonym", "vault")))
+        except (OSError, ValueError) as wrong:
+            raise NotAShop(say("the keys of {path} are missing or damaged.", path=str(self.path)),
+                           do=[say("put back the folder keys/ from your backup.")],
+                           why=say("without its key the shop cannot recognise a customer.")) from wrong
+
+    def person(self, identity: str) -> str:
+        """The pseudonym of a customer: of an identity as the merchant knows it, or of a pseudonym itself."""
+        if identity.startswith(("c_", "a_", GUEST)) and len(identity) == 26:
+            return identity
+        return pseudonym(identity, "customer_id", self.keys().pseudonym)
+
+    def now(self) -> int:
+        """The shop's clock, microseconds UTC: the last human event that is not later than its receipt."""
+        return clock.latest(self.engine, self.until)
+
+    def currency(self) -> str:
+        """The currency of money questions: the declared one, else the only one of the log.
+
+        Raises:
+            MixedCurrencies: The log has several and none is declared.
+        """
+        found = clock.currencies(self.engine, self.until)
+        if len(found) > 1:
+            raise MixedCurrencies(
+                say("the log has money in {names}.", names=", ".join(found)),
+                do=[say("ask the questions that need no money, or ingest one currency into each shop.")],
+                why=say("amounts in different currencies cannot be added up without rates.")) from None
+        return self.config.currency or (found[0] if found else "")
+
+    def installed(self, question: str) -> models.Model | None:
+        """The model that serves a question (`recommend.next_items`), or None where nothing has been learned."""
+        return models.load(self.store, self.manifest, question)
+
+
+def _found(folder: Path, create: bool, config: ShopConfig | None = None) -> None:
+    """Make an empty shop."""
+    if not create:
+        raise NotAShop(say("{path} is not a shop.", path=str(folder)),
+                       do=[say("shopkeeper ingest {path} FILE", path=str(folder)),
+                           say("shopkeeper demo {path}", path=str(folder))],
+                       why=say("a shop is a folder with a shop.toml; ingest makes it."))
+    if folder.is_file() or (folder.is_dir() and any(path.name != "keys" for path in folder.iterdir())):
+        raise NotAShop(say("{path} is there already and is not a shop.", path=str(folder)),
+                       do=[say("name a folder that is empty or not there yet.")],
+                       why=say("a shop does not mix with other files."))
+    (folder / "keys").mkdir(parents=True, exist_ok=True)
+    (folder / "keys").chmod(0o700)
+    for name in ("pseudonym", "vault"):
+        path = folder / "keys" / f"{name}.key"
+        durable_write(path, secrets.token_hex(32).encode("ascii"))
+        path.chmod(0o600)
+    durable_write(folder / "shop.toml", (config or ShopConfig()).to_toml().encode("utf-8"))
+
+
+def _many(source: Source | Sequence[Source]) -> Sequence[Source]:
+    """One source as a list of one; a list of dicts is one source."""
+    if isinstance(source, str | os.PathLike) or not isinstance(source, list | tuple):
+        return [source]
+    return [source] if source and isinstance(source[0], dict) else source
+
+
+def _moment(as_of: str | datetime | None) -> int | None:
+    if as_of is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(as_of) if isinstance(as_of, str) else as_of
+    except ValueError as wrong:
+        raise BadInput(say("{text} is no date.", text=repr(as_of)), do=[say("--as-of 2026-10-01")],
+                       why=say("the log is shown as it stood at that time.")) from wrong
+    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return int(moment.timestamp() * 1_000_000)

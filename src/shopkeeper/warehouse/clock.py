@@ -1,0 +1,31 @@
+"""When is now, and in which money: two facts that the log itself gives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shopkeeper.warehouse.engine import Engine
+
+HUMAN = ("human",)
+
+
+def human(events: Any) -> Any:
+    """The events of people: traffic that no label calls anything else."""
+    return events.filter(events.traffic.isnull() | events.traffic.isin(HUMAN))
+
+
+def latest(engine: Engine, until: int | None = None) -> int:
+    """Time of the last human event that is not later than its receipt, microseconds UTC; 0 for an empty log."""
+    events = human(engine.events(None, until))
+    events = events.filter(events.ts <= events.received_at)
+    found = engine.run(events.aggregate(last=events.ts.max()))["last"][0].cast("int64").as_py()
+    return int(found) if found is not None else 0
+
+
+def currencies(engine: Engine, until: int | None = None) -> list[str]:
+    """The currencies of the log, in alphabetical order."""
+    events = engine.events(None, until)
+    names = engine.run(events.filter(events.currency.notnull()).select("currency").distinct())["currency"]
+    return sorted(names.to_pylist())
+
+
