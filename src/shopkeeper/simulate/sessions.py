@@ -276,7 +276,7 @@ def _orders(scene: Scene, visits: Visits, lines: Lines) -> tuple[list[Block], Li
         {name: values[many] if isinstance(values, np.ndarray) else values for name, values in head.items()},
         {"visit": lines.visit, "order": order[parent], "line": line, "item": lines.item, "units": lines.units,
          "price": lines.price, "list_price": scene.shelf.list_price[lines.item], "key": key, "kind": kind,
-         "value": np.where(single, money, -1), "coupon": np.where(single, coupon[parent], -1)},
+         "value": np.where(single, money, -1), "coupon": coupon[parent]},
     ]
     return blocks, Lines(lines.visit, lines.item, lines.units, lines.price, order[parent])
 

@@ -78,8 +78,10 @@ class World:
     Args:
         config: What the shop is like.
 
+    >>> def a_tenth_off(asked: Asked) -> Given:
+    ...     return Given(discount=np.full(len(asked.customers), .1))
     >>> world = World(SimulationConfig(customers=20, items=10, days=3))
-    >>> world.step(0).schema.names[:4]
+    >>> world.step(0, a_tenth_off).schema.names[:4]
     ['event_id', 'line', 'event', 'ts']
     """
 
