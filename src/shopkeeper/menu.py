@@ -82,22 +82,6 @@ class Entry:
         """What a caller may give, records opened into their fields; imports its room."""
         return read(self.function())
 
-    def call(self, shop: object, given: Mapping[str, object], **of_door: object) -> Any:
-        """Ask or act.
-
-        Args:
-            shop: An opened shop.
-            given: Values by parameter name, fields of records by their own name; what is left out has its default.
-            of_door: What only a door gives: `progress`. It is passed on where the function takes it.
-
-        Returns:
-            The answer.
-        """
-        function = self.function()
-        takes = inspect.signature(function).parameters
-        extra = {name: value for name, value in of_door.items() if name in takes}
-        return function(shop, **_gathered(function, given), **extra)
-
 
 def read(function: Callable[..., Any]) -> tuple[Parameter, ...]:
     """The parameters of a function, off its signature, type hints and docstring.
@@ -130,6 +114,23 @@ def read(function: Callable[..., Any]) -> tuple[Parameter, ...]:
             missing = default is inspect.Parameter.empty
             found.append(_parameter(name, hint, MISSING if missing else default, texts.get(name, "")))
     return tuple(found)
+
+
+def call(function: Callable[..., Any], shop: object, given: Mapping[str, object], **of_door: object) -> Any:
+    """Ask a question, or act.
+
+    Args:
+        function: Of the menu.
+        shop: An opened shop.
+        given: Values by parameter name, fields of records by their own name; what is left out has its default.
+        of_door: What only a door gives: `progress`. It is passed on where the function takes it.
+
+    Returns:
+        The answer.
+    """
+    takes = inspect.signature(function).parameters
+    extra = {name: value for name, value in of_door.items() if name in takes}
+    return function(shop, **_gathered(function, given), **extra)
 
 
 def described(docstring: str, section: Literal["Args", "Attributes"]) -> dict[str, str]:

@@ -6,13 +6,16 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shopkeeper.doors import ingest, output, parser, printing, progress
 from shopkeeper.doors.output import Output
 from shopkeeper.doors.parser import Parser
-from shopkeeper.menu import MENU, Entry, Parameter
+from shopkeeper.menu import MENU, Entry, Parameter, call
 from shopkeeper.words import Sentence, put, say, word
+
+if TYPE_CHECKING:
+    from shopkeeper.asking import Answer
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ def _ask(entry: Entry, found: Namespace, out: Output) -> None:
               for name, value in given.items() if name in names}
     shop = Shop.open(given["shop"], create=False, as_of=given.get("as_of"))
     with progress.shown(out.language) as told:
-        answer = entry.call(shop, values, progress=told)
+        answer = call(entry.function(), shop, values, progress=told)
     out.deliver(answer)
 
 
@@ -93,8 +96,15 @@ def _prepare_demo(to: Parser) -> None:
 def _demo(found: Namespace, out: Output) -> None:
     from shopkeeper.doors import demo
 
+    def show(said: Sentence | Answer) -> None:
+        if isinstance(said, Sentence):
+            printing.line(printing.console_to(), put(said, out.language))
+        else:
+            printing.people(said, out.language)
+            printing.write("")
+
     with progress.shown(out.language) as told:
-        demo.run(Path(found.folder), told, out.language)
+        demo.run(Path(found.folder), show, told)
 
 
 def _prepare_simulate(to: Parser) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from shopkeeper import __version__, charts
 from shopkeeper.doors.language import visible
-from shopkeeper.doors.printing import filled, numeric
+from shopkeeper.doors.printing import LONG, filled, numeric
 from shopkeeper.words import put, say, word
 
 if TYPE_CHECKING:
@@ -66,8 +66,10 @@ def _body(answer: Answer, title: str, language: str) -> Iterator[str]:
     for name, part in answer.parts.items():
         from shopkeeper import asking
 
-        yield f"<h2>{_text(_capital(word(name.replace('_', ' '), language)))}</h2>"
-        yield _table(*asking.people(part, language))
+        heading = f"<h2>{_text(_capital(word(name.replace('_', ' '), language)))}</h2>"
+        drawn = _table(*asking.people(part, language))
+        long = part.num_rows > LONG
+        yield f"<details><summary>{heading}</summary>{drawn}</details>" if long else heading + drawn
     if answer.notes:
         notes = "".join(f"<li>{_text(put(note, language))}</li>" for note in answer.notes)
         yield f'<ul class="notes">{notes}</ul>'

@@ -37,7 +37,7 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, command: str, summary: str, language: str) -> None:
-        super().__init__(prog=f"shopkeeper {command}", description=_safe(word(summary, language)), add_help=False,
+        super().__init__(prog=f"shopkeeper {command}", description=word(summary, language), add_help=False,
                          allow_abbrev=False, exit_on_error=False, argument_default=argparse.SUPPRESS,
                          formatter_class=lambda prog: _Formatter(prog, max_help_position=30, width=COLUMNS))
         self.language, self.command = language, command

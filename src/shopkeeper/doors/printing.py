@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 WIDE = 9  # a table with more columns is turned: its columns go down
 TURNED = 3  # rows of a turned table that a screen shows; JSON, CSV and the page have them all
+LONG = 12  # a part with more rows is named and not drawn
 PIPED = 100  # columns, where there is no terminal to ask
 _NUMBER = re.compile(r"[-+]?[\d,]*\.?\d+(e[-+]?\d+)?\s?(%|x)?")
 
@@ -36,14 +37,21 @@ def people(answer: Answer, language: str, to: TextIO | None = None) -> None:
     line(console, put(answer.title, language), "bold")
     table(console, *answer.cells(language))
     for name, part in answer.parts.items():
-        from shopkeeper import asking
-
-        line(console, word(name.replace("_", " "), language), "bold")
-        table(console, *asking.people(part, language))
+        _part(console, word(name.replace("_", " "), language), part, language)
     for note in answer.notes:
         line(console, f"· {put(note, language)}")
     line(console, f"{put(say('Method:'), language)} {word(answer.method, language)}", "dim")
     line(console, f"{put(say('Evidence:'), language)} {put(answer.evidence.sentence(), language)}", "green")
+
+
+def _part(console: Console, name: str, part: Any, language: str) -> None:
+    from shopkeeper import asking
+
+    if part.num_rows > LONG:
+        line(console, put(say("{name}: {n:,} rows, in --json and --html", name=name, n=part.num_rows), language), "dim")
+    elif part.num_rows:
+        line(console, name, "bold")
+        table(console, *asking.people(part, language))
 
 
 def line(console: Console, text: str, style: str = "") -> None:
