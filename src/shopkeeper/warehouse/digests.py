@@ -54,22 +54,23 @@ def judge(base: Any, staged: str, past: list[str], lined: bool) -> dict[str, int
     """
     base.execute(f"CREATE TEMP VIEW raw_staged AS SELECT * FROM read_parquet({_text(staged)})")
     _name_repeats(base)
+    base.execute("CREATE TEMP TABLE keys AS SELECT event_id, line, record, digest FROM staged")
+    if past:  # -1 stands for the past
+        base.execute(f"""
+            INSERT INTO keys SELECT p.event_id, p.line, -1, p.digest
+            FROM read_parquet([{", ".join(map(_text, past))}]) p
+            SEMI JOIN keys k ON p.event_id = k.event_id AND p.line = k.line""")
     base.execute("""
-        CREATE TEMP TABLE keys AS SELECT event_id, line, record, digest FROM staged""")
-    old = "" if not past else f"""
-        UNION ALL SELECT p.event_id, p.line, -1::BIGINT AS record, p.digest
-        FROM read_parquet([{", ".join(map(_text, past))}]) p
-        SEMI JOIN keys k ON p.event_id = k.event_id AND p.line = k.line"""
-    # the first of each key that has come more than once; -1 stands for the past
-    base.execute(f"""
         CREATE TEMP TABLE firsts AS
-        SELECT event_id, line, min(record) AS first, arg_min(digest, record) AS body
-        FROM (SELECT * FROM keys {old}) GROUP BY event_id, line HAVING count(*) > 1""")
+        SELECT event_id, line, min(record) AS record FROM keys GROUP BY event_id, line HAVING count(*) > 1""")
     base.execute("""
         CREATE TEMP TABLE verdict AS
-        SELECT record, CASE WHEN bool_and(k.digest = f.body) THEN 'duplicate' ELSE 'conflict' END AS verdict
-        FROM keys k JOIN firsts f USING (event_id, line) WHERE k.record <> f.first GROUP BY record""")
-    total = base.execute(f"SELECT count({'DISTINCT record' if lined else '*'}) FROM keys").fetchone()[0]
+        WITH bodies AS (SELECT event_id, line, record, digest FROM keys JOIN firsts USING (event_id, line, record))
+        SELECT k.record, CASE WHEN bool_and(k.digest = b.digest) THEN 'duplicate' ELSE 'conflict' END AS verdict
+        FROM keys k JOIN bodies b ON k.event_id = b.event_id AND k.line = b.line
+        WHERE k.record <> b.record GROUP BY k.record""")
+    counted = "DISTINCT record" if lined else "*"
+    total = base.execute(f"SELECT count({counted}) FROM keys WHERE record >= 0").fetchone()[0]
     base.execute("DROP TABLE keys; DROP TABLE firsts")
     counts = dict(base.execute("SELECT verdict, count(*) FROM verdict GROUP BY verdict").fetchall())
     duplicate, conflict = counts.get("duplicate", 0), counts.get("conflict", 0)
@@ -103,9 +104,10 @@ def survivors(base: Any, columns: list[str], rows: int) -> pa.RecordBatchReader:
 def conflicts(base: Any, rows: int = 1 << 14) -> Iterator[pa.RecordBatch]:
     """`file`, `source_line` and `raw` of each conflicting record, in the order of receipt."""
     reader = base.sql("""
-        SELECT any_value(s.file) AS file, min(s.source_line) AS source_line, any_value(s.raw) AS raw
-        FROM staged s JOIN verdict v ON s.record = v.record WHERE v.verdict = 'conflict'
-        GROUP BY s.record ORDER BY s.record""").to_arrow_reader(rows)
+        WITH heads AS (SELECT record, min(line) AS line FROM staged SEMI JOIN
+                       (SELECT record FROM verdict WHERE verdict = 'conflict') USING (record) GROUP BY record)
+        SELECT s.file, s.source_line, s.raw FROM staged s JOIN heads h ON s.record = h.record AND s.line = h.line
+        ORDER BY s.record""").to_arrow_reader(rows)
     yield from reader
 
 

@@ -28,7 +28,7 @@ from shopkeeper.warehouse.manifest import Manifest, Segment
 from shopkeeper.warehouse.store import Writer, make_folder, sync_file, sync_folder
 from shopkeeper.warehouse.tables import QUARANTINE, STORED
 
-MEMORY = "600MB"             # the engine's working memory while it compares and sorts
+MEMORY = "400MB"             # the engine's working memory while it compares and sorts
 DAY = 86_400_000_000         # microseconds
 SEGMENT_ROWS = 200_000       # a segment closes at the first day boundary (UTC) after so many rows
 LARGEST_SEGMENT = 1_000_000  # a day with more takes several segments
@@ -193,10 +193,14 @@ class Cutter:
         root: The shop's folder.
         folder: Where a segment is written before it is renamed.
         import_id: Stands in each row and in the name of each file.
+        closes: Rows after which a segment closes at the next day boundary.
+        largest: Rows after which it closes within a day.
     """
 
-    def __init__(self, root: Path, folder: Path, import_id: str) -> None:
+    def __init__(self, root: Path, folder: Path, import_id: str, closes: int = SEGMENT_ROWS,
+                 largest: int = LARGEST_SEGMENT) -> None:
         self._root, self._folder, self._import_id = root, folder, import_id
+        self._closes, self._largest = closes, largest
         self._segments: list[Segment] = []
         self._writer: pq.ParquetWriter | None = None
         self._held: list[pa.Table] = []  # rows of the open segment that do not fill a row group yet
@@ -231,12 +235,12 @@ class Cutter:
     def _end(self, when: npt.NDArray[np.int64], start: int) -> int:
         """Where in this batch the open segment ends."""
         n = len(when)
-        room = SEGMENT_ROWS - self._rows
+        room = self._closes - self._rows
         if start + room >= n:
             return n
         last = self._last if room <= 0 else int(when[start + room - 1])
         boundary = int(np.searchsorted(when, (last // DAY + 1) * DAY))
-        return max(start, min(boundary, start + LARGEST_SEGMENT - self._rows, n))
+        return max(start, min(boundary, start + self._largest - self._rows, n))
 
     def _write(self, rows: pa.Table, when: npt.NDArray[np.int64]) -> None:
         if self._writer is None:

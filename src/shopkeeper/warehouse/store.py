@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from shopkeeper.errors import Damaged, ShopBusy
+from shopkeeper.errors import Damaged, Refusal, ShopBusy
 from shopkeeper.warehouse.manifest import Manifest
 from shopkeeper.warehouse.tables import conform
 from shopkeeper.words import say
@@ -157,7 +157,12 @@ class Store:
             since = self._take(number, command)
             writer = Writer(self, since)
             writer.prepare()
-            yield writer
+            try:
+                yield writer
+            except BaseException:
+                with suppress(OSError, Refusal):  # what cannot be removed now is the next writer's to remove
+                    writer.clean()
+                raise
             os.ftruncate(number, 0)
         finally:
             os.close(number)
@@ -201,7 +206,8 @@ class Writer:
         Returns:
             What was removed, as paths within the shop.
         """
-        kept = self.manifest.named() | frozenset(self.manifest.retired)
+        manifest = self.store.manifest()  # as on disk: an interrupted commit may have come as far as the rename
+        kept = manifest.named() | frozenset(manifest.retired)
         removed: list[str] = []
         for name in FOLDERS:
             if (self.store.path / name).is_dir():
