@@ -71,8 +71,8 @@ def encode_records(table: Any) -> Any:
     r"""Each row as one canonical byte string: `name=length:value` for every cell that is not null, names sorted.
 
     Two rows encode alike exactly when they have the same names and the same values as text: the order of columns,
-    columns that are null and the batch around a row do not matter. A whole-numbered float or decimal encodes as the integer
-    (`1.0` and `-0.0` as `1` and `0`), other floats as the shortest text that reads back to them, whole seconds
+    columns that are null and the batch around a row do not matter. A whole-numbered float or decimal encodes as the
+    integer (`1.0` and `-0.0` as `1` and `0`), other floats as the shortest text that reads back to them, whole seconds
     without a fraction, times with a zone in UTC with a `Z`. Strings encode as they are: `"1.0"` in a CSV file is not
     `1`. In names, `=` and `\` are escaped by `\`. Lengths are in bytes of UTF-8.
 

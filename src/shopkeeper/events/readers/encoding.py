@@ -116,10 +116,11 @@ def _wide(head: bytes) -> str | None:
         return None
     codec = "utf-16-le" if odd > even else "utf-16-be"
     try:
-        codecs.getincrementaldecoder(codec)().decode(head)
+        text = codecs.getincrementaldecoder(codec)().decode(head)
     except UnicodeDecodeError:
         return None
-    return codec
+    breaks = "\n" in text or "\r" in text      # a line end of one byte is another encoding with a stray NUL
+    return codec if breaks or b"\n" not in head else None
 
 
 def _mostly_utf8(head: bytes) -> bool:

@@ -141,12 +141,12 @@ def _kind(path: Path, stream: ByteStream, options: ReadOptions) -> str:
     named = _ending(path)
     wanted = options.format or ("" if inside is not None else named or "")
     if inside is None and wanted in _TABLES and stream.bytes_total:
-        raise BadInput(say("{name} is not a {kind} file, whatever its name says.", name=stream.name,
+        raise BadInput(say("{name} is not in the format {kind}, whatever its name says.", name=stream.name,
                            kind=_SPEAKING[wanted]),
                        do=[say("--format csv, if it is text"), say("Copy or export the file again")])
     if inside is not None and wanted not in ("", inside):
-        raise BadInput(say("{name} is a {inside} file, not {wanted}.", name=stream.name, inside=_SPEAKING[inside],
-                           wanted=_SPEAKING[wanted]), do=[say("Leave out --format")])
+        raise BadInput(say("{name} is in the format {inside}, not {wanted}.", name=stream.name,
+                           inside=_SPEAKING[inside], wanted=_SPEAKING[wanted]), do=[say("Leave out --format")])
     return inside or wanted
 
 

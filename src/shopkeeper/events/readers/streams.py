@@ -39,12 +39,12 @@ def container(head: bytes) -> str | None:
 
 
 class ByteStream:
-    """A file as a stream of unpacked bytes.
+    """A file as a stream of unpacked bytes; `BadInput` where they are damaged.
 
     Attributes:
         name: The file's name, for people.
         packing: `gzip`, `zstd`, or None.
-        cut: Whether the file ended or broke in the middle of its compressed part; known at the end.
+        cut: Whether the file ended in the middle of its compressed part; known at the end.
         problems: Where that is said.
     """
 
@@ -110,7 +110,9 @@ class ByteStream:
             try:
                 chunk = member.decompress(packed, _UNPACKED)
             except zlib.error:
-                return self._broken_off(trailing=members > 0 and packed[:2] != b"\x1f\x8b")
+                if members and packed[:2] != b"\x1f\x8b":
+                    return self._followed()
+                raise self._damaged() from None
             if chunk:
                 yield chunk
             packed, waiting = member.unconsumed_tail, len(chunk) == _UNPACKED
@@ -131,20 +133,26 @@ class ByteStream:
         while True:
             try:
                 chunk = stream.read(_UNPACKED)
-            except OSError:
-                self._broken_off()
-                return
+            except OSError as error:
+                if "Truncated" not in str(error):
+                    raise self._damaged() from None
+                return self._broken_off()
             if not chunk:
-                return
+                return None
             yield chunk
 
-    def _broken_off(self, *, trailing: bool = False) -> None:
-        if trailing:
-            self.problems.append(say("After its compressed part {name} holds something else; that was not read.",
-                                     name=self.name))
-            return
+    def _broken_off(self) -> None:
         self.cut = True
-        self.problems.append(say("{name} is cut short or damaged: only what came before was read.", name=self.name))
+        self.problems.append(say("{name} is cut short: only what came before was read.", name=self.name))
+
+    def _followed(self) -> None:
+        self.problems.append(say("After its compressed part {name} holds something else; that was not read.",
+                                 name=self.name))
+
+    def _damaged(self) -> BadInput:
+        return BadInput(say("{name} is damaged: it does not unpack.", name=self.name),
+                        do=[say("Copy or export the file again; it may have been cut on its way")],
+                        why=say("what unpacks before the damage is noticed may be wrong already."))
 
 
 def _open(path: Path) -> BinaryIO:
