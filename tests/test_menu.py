@@ -68,6 +68,16 @@ def test_a_call_gathers_the_fields_of_a_record_and_leaves_defaults_alone():
     assert plain["cups"] == 2
 
 
+def test_a_record_that_may_be_none_is_opened_too_and_made_only_where_a_field_is_given():
+    def pour(shop: object, *, limits: Limits | None = None) -> object:
+        """Pour."""
+        return limits
+
+    assert [parameter.name for parameter in read(pour)] == ["most", "only"]
+    assert call(pour, "shop", {}) is None
+    assert call(pour, "shop", {"most": 2.0}) == Limits(most=2.0)
+
+
 def test_a_type_that_no_door_understands_is_a_defect_that_names_the_parameter():
     def odd(shop: object, *, many: list[int]) -> None:
         """Be odd."""

@@ -4,8 +4,8 @@ Doors read the rest off signature, type hints and docstring, so a question that 
 and a form. The list names functions without importing them: help must not wait for the query engine. A test holds the
 list equal to what the rooms mark with `@question` and `@act`, and each summary equal to its docstring's first line.
 
-A parameter is a str, int, float, bool, date, datetime, Literal, tuple[str, ...], Mapping[str, str], any of these or
-None, or a small frozen record of these, whose fields become parameters of their own.
+A parameter is a str, int, float, bool, date, datetime, Literal of texts, tuple[str, ...], Mapping[str, str], a small
+frozen record of these, whose fields become parameters of their own, or any of these or None.
 """
 
 from __future__ import annotations
@@ -108,8 +108,9 @@ def read(function: Callable[..., Any]) -> tuple[Parameter, ...]:
     found: list[Parameter] = []
     for name, hint in _hints(function).items():
         default = inspect.signature(function).parameters[name].default
-        if is_dataclass(hint):
-            found += _opened(name, hint, default)
+        record = _record(hint)
+        if record is not None:
+            found += _opened(name, record, default)
         else:
             missing = default is inspect.Parameter.empty
             found.append(_parameter(name, hint, MISSING if missing else default, texts.get(name, "")))
@@ -170,6 +171,12 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     return get_type_hints(SimpleNamespace(__annotations__=named), globalns=at)
 
 
+def _record(hint: Any) -> Any:
+    """The record that a parameter is, or may be; None where it is none."""
+    options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    return next((option for option in options if is_dataclass(option)), None)
+
+
 def _opened(record: str, hint: Any, default: object) -> list[Parameter]:
     texts = described(hint.__doc__ or "", "Attributes")
     hints = get_type_hints(hint)
@@ -211,15 +218,15 @@ def _kind(name: str, hint: Any) -> Kind:
 def _gathered(function: Callable[..., Any], given: Mapping[str, object]) -> dict[str, object]:
     values = dict(given)
     for name, hint in _hints(function).items():
-        if not is_dataclass(hint):
+        record = _record(hint)
+        if record is None:
             continue
-        own = {entry.name: values.pop(entry.name) for entry in fields(hint) if entry.name in values}
+        own = {entry.name: values.pop(entry.name) for entry in fields(record) if entry.name in values}
         default = inspect.signature(function).parameters[name].default
         if own or default is inspect.Parameter.empty:
             base = {} if default in (inspect.Parameter.empty, None) else {
-                entry.name: getattr(default, entry.name) for entry in fields(hint)}
-            make: Any = hint
-            values[name] = make(**(base | own))
+                entry.name: getattr(default, entry.name) for entry in fields(record)}
+            values[name] = record(**(base | own))
     return values
 
 
@@ -234,9 +241,10 @@ MENU: tuple[Entry, ...] = (
     Entry("ledger", "quarantine", "Show what was quarantined: why, where it stood, and the original record.",
           shortcut=True),
     Entry("learn", "learn", "Run the trials, fit the winners and install them; skip what is fresh.", shortcut=True),
-    Entry("recommend", "next_items", "Name what this customer wants next."),
-    Entry("recommend", "similar_items", "Name the items that are most like this one."),
-    Entry("recommend", "goes_with", "Name what goes with these items."),
-    Entry("recommend", "audience", "Name who wants this item most."),
-    Entry("recommend", "evidence", "Show how the method beats the plainest rivals.", shortcut=True),
+    Entry("recommend", "next_items", "Say what a customer wants next, and because of what."),
+    Entry("recommend", "similar_items", "Name the items that people turn to after this one."),
+    Entry("recommend", "goes_with", "Name the items that go into the same basket as these."),
+    Entry("recommend", "audience", "Name the customers who want this item most."),
+    Entry("recommend", "evidence",
+          "Show the trials behind the recommendations: each method against the plainest rival.", shortcut=True),
 )

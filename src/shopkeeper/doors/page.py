@@ -95,6 +95,8 @@ def _scripts(answer: Answer, language: str) -> Iterator[tuple[str, str]]:
     picture = answer.picture(language)
     if picture is None:
         return
+    if picture.get("title") == put(answer.title, language):
+        del picture["title"]  # the page is headed by it already
     data = {"spec": picture, "light": charts.theme("light"), "dark": charts.theme("dark")}
     yield "application/json", json.dumps(data, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
     for name in _VENDORED:
