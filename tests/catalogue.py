@@ -7,6 +7,7 @@ longer said, and compiles the .mo file. Translate the empty entries, and run it 
 from __future__ import annotations
 
 import ast
+import re
 import string
 import sys
 from collections.abc import Iterator
@@ -86,6 +87,12 @@ def fields(template: str) -> set[str]:
     return {name for _, name, _, _ in string.Formatter().parse(template) if name}
 
 
+def is_typed(template: str) -> bool:
+    """Whether it is something to type, which is the same in every language: a flag, a command, a call."""
+    return re.fullmatch(r"\s*(--[\w-]+( \S+| '[^']+')?|shopkeeper [^:]*|pip install.*|[a-z]+=\S+|[\w.]+\(\w*\)"
+                        r"|\{command\} --help|CSV|JSON)", template) is not None
+
+
 def has_words(template: str) -> bool:
     """Whether there is anything to translate outside the braces."""
     return any(c.isalpha() for text, _, _, _ in string.Formatter().parse(template) for c in text)
@@ -116,7 +123,7 @@ def update(answers: dict[str, Answer]) -> list[str]:
     have = {entry.msgid: entry.msgstr for entry in book}
     book.clear()
     for text in sorted(needed(answers)):
-        book.append(polib.POEntry(msgid=text, msgstr=have.get(text, "")))
+        book.append(polib.POEntry(msgid=text, msgstr=have.get(text) or (text if is_typed(text) else "")))
     book.save(str(PO))
     book.save_as_mofile(str(PO.with_suffix(".mo")))
     return [entry.msgid for entry in book if not entry.msgstr]
