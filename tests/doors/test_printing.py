@@ -52,7 +52,7 @@ def test_a_table_that_is_too_wide_is_turned_and_columns_without_a_value_are_left
 
     text = printed(table=wide)
 
-    assert "column 11   11   11" in text
+    assert "column 11  11  11" in text
     assert "column 5 " not in text
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from shopkeeper.asking import Answer
 
 _VENDORED = ("vega.min.js", "vega-lite.min.js", "vega-embed.min.js")
+FEW = 3  # columns that fit on a phone side by side; more become a card a row
 _TAGS = {"en": "en", "zh": "zh-CN"}
 
 
@@ -56,7 +57,7 @@ def _body(answer: Answer, title: str, language: str) -> Iterator[str]:
     asked = _asked(answer.asked, language)
     if asked:
         yield f'<p class="asked">{_text(asked)}</p>'
-    yield (f'<p class="evidence"><strong>{_text(put(say("Evidence:"), language))}</strong> '
+    yield (f'<p class="evidence"><strong>{_text(put(say("Evidence:"), language))}</strong>'
            f"{_text(put(answer.evidence.sentence(), language))}</p>")
     picture = answer.picture(language)
     if picture is not None:
@@ -73,7 +74,7 @@ def _body(answer: Answer, title: str, language: str) -> Iterator[str]:
     if answer.notes:
         notes = "".join(f"<li>{_text(put(note, language))}</li>" for note in answer.notes)
         yield f'<ul class="notes">{notes}</ul>'
-    yield (f'<footer>{_text(put(say("Method:"), language))} {_text(word(answer.method, language))}'
+    yield (f'<footer>{_text(put(say("Method: {name}", name=word(answer.method, language)), language))}'
            f" · shopkeeper {__version__}</footer>")
 
 
@@ -87,7 +88,8 @@ def _table(headings: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     lines = "".join("<tr>" + "".join(
         f'<td data-label="{_text(heading)}"{side}>{_text(cell)}</td>'
         for heading, cell, side in zip(headings, line, right, strict=True)) + "</tr>\n" for line in body)
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>\n{lines}</tbody></table></div>'
+    few = ' class="few"' if len(headings) <= FEW else ""
+    return f'<div class="wide"><table{few}><thead><tr>{head}</tr></thead><tbody>\n{lines}</tbody></table></div>'
 
 
 def _scripts(answer: Answer, language: str) -> Iterator[tuple[str, str]]:
@@ -95,8 +97,9 @@ def _scripts(answer: Answer, language: str) -> Iterator[tuple[str, str]]:
     picture = answer.picture(language)
     if picture is None:
         return
-    if picture.get("title") == put(answer.title, language):
-        del picture["title"]  # the page is headed by it already
+    heading = str(picture.pop("title", ""))
+    if heading and heading != put(answer.title, language):  # else the page is headed by it already
+        picture["title"] = _capital(heading)
     data = {"spec": picture, "light": charts.theme("light"), "dark": charts.theme("dark")}
     yield "application/json", json.dumps(data, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
     for name in _VENDORED:
@@ -122,7 +125,8 @@ def _asked(asked: Mapping[str, object], language: str) -> str:
             found.append(f"{word(name.replace('_', ' '), language)}: {shown(value, language)}")
 
     for name, value in asked.items():
-        tell(name, plain(value))
+        if name not in ("question", "act"):
+            tell(name, plain(value))
     return " · ".join(found)
 
 

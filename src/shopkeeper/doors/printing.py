@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 WIDE = 9  # a table with more columns is turned: its columns go down
 TURNED = 3  # rows of a turned table that a screen shows; JSON, CSV and the page have them all
-LONG = 12  # a part with more rows is named and not drawn
+LONG = 20  # a part with more rows is named and not drawn
 PIPED = 100  # columns, where there is no terminal to ask
 _NUMBER = re.compile(r"[-+]?[\d,]*\.?\d+(e[-+]?\d+)?\s?(%|x)?")
 
@@ -40,8 +40,8 @@ def people(answer: Answer, language: str, to: TextIO | None = None) -> None:
         _part(console, word(name.replace("_", " "), language), part, language)
     for note in answer.notes:
         line(console, f"· {put(note, language)}")
-    line(console, f"{put(say('Method:'), language)} {word(answer.method, language)}", "dim")
-    line(console, f"{put(say('Evidence:'), language)} {put(answer.evidence.sentence(), language)}", "green")
+    line(console, put(say("Method: {name}", name=word(answer.method, language)), language), "dim")
+    line(console, put(say("Evidence: {sentence}", sentence=answer.evidence.sentence()), language), "green")
 
 
 def _part(console: Console, name: str, part: Any, language: str) -> None:
@@ -72,7 +72,7 @@ def table(console: Console, headings: Sequence[str], body: Sequence[Sequence[str
         return
     if len(headings) > WIDE:
         headings, body = _turned(headings, body)
-    drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
+    drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for heading, right in zip(headings, numeric(body, len(headings)), strict=True):
         drawn.add_column(Text(visible(heading)), justify="right" if right else "left", overflow="fold",
                          no_wrap=right)
