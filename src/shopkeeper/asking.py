@@ -120,9 +120,9 @@ class Answer:
 
     def to_polars(self) -> Any:
         """The table as a polars DataFrame (polars must be installed)."""
-        import polars  # type: ignore[import-not-found,unused-ignore]
+        import polars as pl  # type: ignore[import-not-found,unused-ignore]
 
-        return polars.from_arrow(self.table)
+        return pl.from_arrow(self.table)
 
     def to_dict(self, language: str = "en") -> dict[str, Any]:
         """One object for a program: `answer` rows, `method`, `evidence`, `asked`, `notes`, and the parts by name."""

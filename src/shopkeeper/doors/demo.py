@@ -131,7 +131,8 @@ def _items(data: Path) -> Any:
 
 def _offers(data: Path) -> Any:
     """Which household was sent which campaign, dated by the campaign's start."""
-    return _table(data, "campaigns").join(_table(data, "campaign_descriptions"), "campaign_id").drop_columns(["end_date"])
+    both = _table(data, "campaigns").join(_table(data, "campaign_descriptions"), "campaign_id")
+    return both.drop_columns(["end_date"])
 
 
 def _campaigns(data: Path) -> Any:

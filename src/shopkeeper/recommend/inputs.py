@@ -1,0 +1,188 @@
+"""What recommending reads: who had to do with which item, when, in which basket; and what is known of the items."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import ibis
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from shopkeeper.errors import UnknownName
+from shopkeeper.events.pseudonyms import GUEST
+from shopkeeper.recommend.methods.base import Histories, Interactions
+from shopkeeper.recommend.rules import Shelf
+from shopkeeper.represent.vocabulary import Vocabulary
+from shopkeeper.shop import Shop
+from shopkeeper.warehouse.clock import human
+from shopkeeper.warehouse.sessions import sessions
+from shopkeeper.words import say
+
+# How much one event says about what a person wants, by the role of its kind.
+WEIGHTS: Mapping[str, float] = {"interest": 0.2, "intent": 0.6, "conversion": 1.0}
+
+
+@dataclass(frozen=True)
+class Log:
+    """The log as recommending sees it.
+
+    The rows and columns may be turned round (`turned`): who wants this item is then the same question.
+
+    Attributes:
+        customers, items: Ids <-> rows.
+        interactions: Arrays over those rows, in canonical order (customer, time).
+        target: (n,) rows of the strongest role that the log holds: what a recommendation is meant to bring about.
+        role: That role.
+        now: The shop's clock, microseconds UTC.
+    """
+
+    customers: Vocabulary
+    items: Vocabulary
+    interactions: Interactions
+    target: npt.NDArray[np.bool_]
+    role: str
+    now: int
+
+    def turned(self) -> Log:
+        """Items in the place of customers and customers in the place of items."""
+        part = self.interactions
+        round_ = Interactions(part.item, part.customer, part.when, part.basket, part.weight, part.n_items,
+                              part.n_customers)
+        order = np.lexsort((round_.weight, round_.item, round_.basket, round_.when, round_.customer))
+        return Log(self.items, self.customers, round_.where(order), self.target[order], self.role, self.now)
+
+
+def interactions(events: Any, roles: Mapping[str, str], gap_minutes: int) -> Any:
+    """Expression: one row for each event line of a person with an item: person, item, ts, weight, basket."""
+    kinds = {role: [kind for kind, plays in roles.items() if plays == role] for role in WEIGHTS}
+    rows = human(events)
+    rows = rows.filter(rows.item_id.notnull() & rows.event.isin([kind for some in kinds.values() for kind in some]))
+    person = ibis.coalesce(rows.customer_id, rows.anonymous_id)
+    rows = sessions(rows.filter(person.notnull() & ~person.startswith(GUEST)), gap_minutes)
+    weight = ibis.cases(*((rows.event.isin(kinds[role]), WEIGHTS[role]) for role in WEIGHTS if kinds[role]), else_=0.0)
+    return rows.select(person=ibis.coalesce(rows.customer_id, rows.anonymous_id), item_id=rows.item_id, ts=rows.ts,
+                       weight=weight, basket=ibis.coalesce(rows.order_id, rows.session))
+
+
+def history_of(events: Any, person: str, roles: Mapping[str, str], gap_minutes: int) -> Any:
+    """Expression: the interactions of one person."""
+    return interactions(events.filter(ibis.coalesce(events.customer_id, events.anonymous_id) == person), roles,
+                        gap_minutes)
+
+
+def read_log(shop: Shop, start: int | None = None) -> Log:
+    """Every interaction of the shop from `start` on (microseconds UTC), as arrays.
+
+    Raises:
+        UnknownName: Nobody has had to do with any item yet.
+    """
+    table = shop.engine.run(interactions(shop.events(start), shop.config.roles, shop.config.gap_minutes))
+    if table.num_rows == 0:
+        raise UnknownName(say("this log has no events of people with items."),
+                          do=[say("shopkeeper ingest {path} FILE", path=str(shop.path))],
+                          why=say("recommendations are learned from views, carts and purchases of items."))
+    customers, customer = _rows(table["person"])
+    items, item = _rows(table["item_id"])
+    weight = table["weight"].to_numpy().astype(np.float32)
+    made = Interactions(
+        customer=customer.astype(np.int32), item=item.astype(np.int32), when=_micros(table["ts"]),
+        basket=_baskets(table["person"], table["basket"]), weight=weight, n_customers=len(customers),
+        n_items=len(items)).sorted()
+    strongest = float(made.weight.max())
+    role = next(role for role, value in WEIGHTS.items() if value == strongest)
+    return Log(customers, items, made, made.weight >= strongest, role, shop.now())
+
+
+def _rows(column: Any) -> tuple[Vocabulary, npt.NDArray[np.int64]]:
+    """Ids in alphabetical order and the row of each cell."""
+    vocabulary = Vocabulary.of(column)
+    return vocabulary, vocabulary.rows(column)
+
+
+def _baskets(person: Any, basket: Any) -> npt.NDArray[np.int64]:
+    return _rows(pc.binary_join_element_wise(person, basket, "\x1f"))[1]
+
+
+def _micros(column: Any) -> npt.NDArray[np.int64]:
+    return np.asarray(column.cast(pa.int64()).to_numpy(), dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class History:
+    """What one person did with which items, or who did something with one item; oldest first.
+
+    Attributes:
+        ids: (n,) item ids, or pseudonyms.
+        when, weight, basket: (n,) as in `Interactions`.
+    """
+
+    ids: Any
+    when: npt.NDArray[np.int64]
+    weight: npt.NDArray[np.float32]
+    basket: npt.NDArray[np.int64]
+
+    def over(self, known: Vocabulary) -> Histories:
+        """The same over the rows of a vocabulary; ids that it does not hold are left out."""
+        rows = known.rows(self.ids)
+        keep = rows >= 0
+        return Histories.single(rows[keep], when=self.when[keep], basket=self.basket[keep], weight=self.weight[keep])
+
+
+def read_history(shop: Shop, person: str) -> History:
+    """The history of one person up to now; empty for somebody that the log does not know."""
+    table = shop.engine.run(history_of(shop.events(), person, shop.config.roles, shop.config.gap_minutes))
+    return _history(table, "item_id")
+
+
+def read_takers(shop: Shop, item: str) -> History:
+    """Who had to do with one item up to now; empty for an item that the log does not know."""
+    events = shop.events()
+    table = shop.engine.run(interactions(events.filter(events.item_id == item), shop.config.roles,
+                                         shop.config.gap_minutes))
+    return _history(table, "person")
+
+
+def _history(table: pa.Table, column: str) -> History:
+    table = table.sort_by([("ts", "ascending"), ("item_id", "ascending"), ("person", "ascending")])
+    return History(table[column], _micros(table["ts"]), table["weight"].to_numpy().astype(np.float32),
+                   _rows(table["basket"])[1])
+
+
+def last_prices(events: Any) -> Any:
+    """Expression: the last price at which each item was seen: item_id, price."""
+    rows = events.filter(events.item_id.notnull() & events.price.notnull())
+    last = rows.group_by("item_id").aggregate(ts=rows.ts.max())
+    both = rows.inner_join(last, ["item_id", "ts"])
+    return both.group_by("item_id").aggregate(price=both.price.max())
+
+
+def read_shelf(shop: Shop, ids: npt.NDArray[Any]) -> tuple[Shelf, npt.NDArray[Any]]:
+    """What is known of these items, and their titles; (n,) each, None or NaN where nothing is."""
+    n = len(ids)
+    place = pa.array(ids.tolist(), pa.string())
+    title, category, brand = (np.full(n, None, dtype=object) for _ in range(3))
+    price, stocked = np.full(n, np.nan), None
+    if shop.engine.has("items"):
+        items = shop.engine.table("items")
+        table = shop.engine.run(items.select("item_id", "title", "category", "brand", "price"))
+        at = pc.index_in(place, table["item_id"].combine_chunks())
+        title, category, brand = (np.asarray(table[name].combine_chunks().take(at).to_pylist(), dtype=object)
+                                  for name in ("title", "category", "brand"))
+        price = _floats(table["price"].combine_chunks().take(at))
+    if np.isnan(price).any():
+        seen = shop.engine.run(last_prices(shop.events()))
+        at = pc.index_in(place, seen["item_id"].combine_chunks())
+        price = np.where(np.isnan(price), _floats(seen["price"].combine_chunks().take(at)), price)
+    if shop.engine.has("stock"):
+        stock = shop.engine.run(shop.engine.table("stock").select("item_id", "on_hand"))
+        at = pc.index_in(place, stock["item_id"].combine_chunks())
+        stocked = np.nan_to_num(_floats(stock["on_hand"].combine_chunks().take(at)), nan=0.0) > 0
+    return Shelf(ids, category, brand, price, stocked), title
+
+
+def _floats(column: Any) -> npt.NDArray[np.float64]:
+    return np.asarray(pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)

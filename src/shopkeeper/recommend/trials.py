@@ -1,0 +1,201 @@
+"""Which methods compete for each question, on which metric, against which rival.
+
+The plainest comes first, and each next method must beat the one before it on people and days that neither has seen.
+Parameters are chosen on the window before the test window; what is installed is then fitted on everything.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from shopkeeper.asking import Progress, plain, silent
+from shopkeeper.errors import TooLittleHistory
+from shopkeeper.evidence import metrics
+from shopkeeper.evidence.splits import TimeSplit, rolling_origins
+from shopkeeper.evidence.trial import Scores, Setup, Trial, ladder
+from shopkeeper.recommend.cases import Cases, active_people, baskets, next_things, repeated_share
+from shopkeeper.recommend.inputs import Log
+from shopkeeper.recommend.inputs import read_log as read
+from shopkeeper.recommend.methods.base import Fitted, Interactions, Method
+from shopkeeper.recommend.methods.buy_again import BuyAgain
+from shopkeeper.recommend.methods.neighbours import Neighbours
+from shopkeeper.recommend.methods.popular import Popular
+from shopkeeper.recommend.methods.together import Together
+from shopkeeper.words import Sentence, say
+
+__all__ = ["CONTESTS", "QUESTIONS", "Contest", "Fit", "known_methods", "learn", "read", "run"]
+
+K = 10                # NDCG@10, recall@10
+WITHIN = 14           # days of the test window, and of the validation window before it
+FEWEST = 50           # cases that a trial needs
+MOST = 4_000          # cases that a trial scores; a seeded sample of more
+REPEATS = 0.05        # from this share of repeated targets on, things that a customer has are recommended again
+EXTRA = "shopkeeper.recommend.methods"  # entry points of methods from outside the package
+
+
+@dataclass(frozen=True)
+class Contest:
+    """One question's trial.
+
+    Attributes:
+        question: `room.name`.
+        methods: The plainest first.
+        cases: Builds what is asked and what was right, from the log, a split, a seed and how many at most.
+        about: What a case is.
+        rivals: Names of the plain ones, which every other must beat, for ever.
+        turned: It ranks people for an item: the log is turned round.
+    """
+
+    question: str
+    methods: tuple[Method, ...]
+    cases: Callable[..., Cases]
+    about: Sentence
+    rivals: tuple[str, ...] = ("popular",)
+    turned: bool = False
+
+
+CONTESTS: Mapping[str, Contest] = {contest.question: contest for contest in (
+    Contest("recommend.next_items", (Popular(), BuyAgain(), Neighbours()), active_people,
+            say("a person who came back within the window, and the items that they took"), ("popular", "buy_again")),
+    Contest("recommend.similar_items", (Popular(), Neighbours()), next_things,
+            say("an item that a person turned to, and the other items that they turned to next")),
+    Contest("recommend.goes_with", (Popular(), Together()), baskets,
+            say("one item of a basket, and the others in it")),
+    Contest("recommend.audience", (Popular(), BuyAgain(), Neighbours()), active_people,
+            say("an item, and the people who took it within the window"), ("popular", "buy_again"), turned=True),
+)}
+QUESTIONS: tuple[str, ...] = tuple(CONTESTS)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A winner, fitted on everything.
+
+    Attributes:
+        trial: How it won.
+        method: Its name.
+        arrays, meta: Its state, as the installed model keeps it.
+    """
+
+    trial: Trial
+    method: str
+    arrays: Mapping[str, npt.NDArray[Any]]
+    meta: Mapping[str, Any]
+
+
+@dataclass
+class Entry:
+    """One method on its way through a trial."""
+
+    method: Method
+    params: Any = None
+    seconds: float = 0.0
+    values: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    extras: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A trial that was run, and what it takes to fit the winner."""
+
+    trial: Trial
+    winner: Entry
+    repeats: bool
+
+
+def run(log: Log, question: str, *, extra: Sequence[Method] = (), seed: int = 0, progress: Progress = silent) -> Ran:
+    """Run a question's trial: choose parameters on one window, compare on the next.
+
+    Raises:
+        TooLittleHistory: Fewer than 50 cases in a window, or a log shorter than three windows.
+    """
+    contest = CONTESTS[question]
+    log = log.turned() if contest.turned else log
+    origins = rolling_origins(int(log.interactions.when.min()), log.now, horizon=WITHIN, n=2)
+    repeats = repeated_share(log, origins[0]) >= REPEATS
+    valid, test = (_cases(contest, log, split, seed, repeats) for split in origins)
+    entries = [Entry(method) for method in (*contest.methods, *_from_outside(question), *extra)]
+    progress.start(say("trial of {question}", question=question), len(entries))
+    for entry in entries:
+        _choose(entry, log.interactions, valid, origins[0])
+        _score(entry, log.interactions, test, origins[1])
+        progress.advance()
+    scores = [Scores(entry.method.name, entry.values, test.cluster, entry.extras, plain(entry.params), entry.seconds)
+              for entry in entries]
+    setup = Setup(question, f"NDCG@{K}", origins[1], seed=seed)
+    trial = ladder(scores, setup, rivals=contest.rivals)
+    return Ran(trial, next(entry for entry in entries if entry.method.name == trial.winner), repeats)
+
+
+def learn(log: Log, question: str, *, seed: int = 0, progress: Progress = silent) -> Fit:
+    """Run the trial, and fit the winner on everything."""
+    ran = run(log, question, seed=seed, progress=progress)
+    progress.start(say("fitting {method} for {question}", method=ran.winner.method.name, question=question), None)
+    log = log.turned() if CONTESTS[question].turned else log
+    fitted = ran.winner.method.fit(log.interactions, log.now, ran.winner.params)
+    arrays, meta = fitted.state()
+    ids = {f"vocabulary.{name}": array for name, array in log.items.state().items()}
+    state = {f"method.{name}": array for name, array in arrays.items()}
+    return Fit(ran.trial, ran.winner.method.name, {**state, **ids},
+               {"method": meta, "repeats": ran.repeats, "role": log.role})
+
+
+def _cases(contest: Contest, log: Log, split: TimeSplit, seed: int, repeats: bool) -> Cases:
+    cases = contest.cases(log, split, seed, MOST, repeats=repeats)
+    if len(cases.cluster) < FEWEST or len(np.unique(cases.cluster)) < 2:
+        raise TooLittleHistory(
+            say("a trial of {question} needs {need} cases in {within} days; this log has {have}.",
+                question=contest.question, need=FEWEST, within=WITHIN, have=len(cases.cluster)),
+            do=[say("shop.ingest(...) more of the log")],
+            why=say("a case is {about}; with fewer the interval would be too wide to tell anything.",
+                    about=contest.about))
+    return cases
+
+
+def _choose(entry: Entry, interactions: Interactions, cases: Cases, split: TimeSplit) -> None:
+    """The parameters with the best mean on the validation window."""
+    past = interactions.before(split.train_until)
+    best = -1.0
+    candidates = entry.method.candidates()
+    for params in candidates:
+        if len(candidates) == 1:
+            entry.params = params
+            return
+        value = float(_ndcg(entry.method.fit(past, split.train_until, params), cases, split)[0].mean())
+        if value > best:
+            best, entry.params = value, params
+
+
+def _score(entry: Entry, interactions: Interactions, cases: Cases, split: TimeSplit) -> None:
+    """The chosen parameters on the test window."""
+    began = time.perf_counter()
+    past = interactions.before(split.train_until)
+    fitted = entry.method.fit(past, split.train_until, entry.params)
+    entry.seconds = round(time.perf_counter() - began, 2)
+    entry.values, ranked = _ndcg(fitted, cases, split)
+    popularity = np.bincount(past.item, minlength=past.n_items).astype(np.float64) + 1.0
+    entry.extras = {f"recall@{K}": float(metrics.recall_at(ranked, cases.relevant, K).mean()),
+                    f"coverage@{K}": metrics.coverage_at(ranked, past.n_items, K),
+                    f"novelty@{K}": metrics.novelty_at(ranked, popularity, K)}
+
+
+def _ndcg(fitted: Fitted, cases: Cases, split: TimeSplit) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    ranked, _ = fitted.top(cases.histories, split.train_until, K, exclude=cases.known)
+    return metrics.ndcg_at(ranked, cases.relevant, K), ranked
+
+
+def known_methods(question: str) -> dict[str, Method]:
+    """Name -> method, of all that compete for a question."""
+    return {method.name: method for method in (*CONTESTS[question].methods, *_from_outside(question))}
+
+
+def _from_outside(question: str) -> list[Method]:
+    """Methods of other packages: entry points named after the question."""
+    return [point.load()() for point in entry_points(group=EXTRA) if point.name == question]
