@@ -1,6 +1,7 @@
 """Duplicates, conflicts and repeats: exact, against a plain dictionary."""
 
 import tempfile
+from itertools import pairwise
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -165,13 +166,13 @@ def test_small_days_share_a_segment_and_no_day_is_split_over_two(tmp_path):
 
     days = [(one.first // DAY, one.last // DAY) for one in segments]
     assert sum(one.rows for one in segments) == len(when)
-    assert all(before[1] < after[0] for before, after in zip(days, days[1:], strict=False))
+    assert all(before[1] < after[0] for before, after in pairwise(days))
     assert all(one.rows >= 10 for one in segments[:-1])
     assert len(segments) > 2
 
 
 def test_a_huge_day_takes_several_segments_and_loses_nothing(tmp_path):
-    when = list(range(100)) + [DAY + 1]
+    when = [*range(100), DAY + 1]
 
     segments = cut(tmp_path, when, closes=10, largest=30)
 

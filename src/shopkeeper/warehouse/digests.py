@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from shopkeeper.warehouse.engine import parquet
+
 
 def by_record(table: pa.Table) -> tuple[pa.Table, bool]:
     """Give all rows of a record one digest: of its rows' digests in the order of their lines.
@@ -52,13 +54,13 @@ def judge(base: Any, staged: str, past: list[str], lined: bool) -> dict[str, int
     Returns:
         How many records are `stored`, `duplicate`, `conflict`; their sum is the number of records staged.
     """
-    base.execute(f"CREATE TEMP VIEW raw_staged AS SELECT * FROM read_parquet({_text(staged)})")
+    base.execute(f"CREATE TEMP VIEW raw_staged AS SELECT * FROM {parquet([staged])}")
     _name_repeats(base)
     base.execute("CREATE TEMP TABLE keys AS SELECT event_id, line, record, digest FROM staged")
     if past:  # -1 stands for the past
         base.execute(f"""
             INSERT INTO keys SELECT p.event_id, p.line, -1, p.digest
-            FROM read_parquet([{", ".join(map(_text, past))}]) p
+            FROM {parquet(past)} p
             SEMI JOIN keys k ON p.event_id = k.event_id AND p.line = k.line""")
     base.execute("""
         CREATE TEMP TABLE firsts AS
@@ -110,6 +112,3 @@ def conflicts(base: Any, rows: int = 1 << 14) -> Iterator[pa.RecordBatch]:
         ORDER BY s.record""").to_arrow_reader(rows)
     yield from reader
 
-
-def _text(path: str) -> str:
-    return "'" + path.replace("'", "''") + "'"

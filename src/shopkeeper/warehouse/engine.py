@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ class Engine:
         self._store.check(manifest)
         self._memory, self._threads = memory, threads
         self._base: Any = None
-        self._tables: dict[tuple[str, ...], Any] = {}
+        self._tables: dict[str, Any] = {}
 
     def events(self, start: int | None = None, until: int | None = None) -> Any:
         """The event table, `start <= ts < until` (microseconds UTC; None is open), as an Ibis table.
@@ -110,17 +111,17 @@ class Engine:
 
     def _read(self, name: str, files: Sequence[str], schema: pa.Schema) -> Any:
         """Files as one table with exactly the columns of a schema; no file gives an empty table."""
-        key = (name, *files)
-        if key not in self._tables:
-            view = f"{name.replace('/', '_')}_{len(self._tables)}"
+        view = f"{name.replace('/', '_')}_{zlib.crc32(chr(10).join(files).encode()):08x}"
+        if view not in self._tables:
             columns = ", ".join(f'"{column}"' for column in schema.names)
             if files:
-                paths = ", ".join("'" + str(self.path / file).replace("'", "''") + "'" for file in files)
-                self._connected().execute(f'CREATE VIEW "{view}" AS SELECT {columns} FROM read_parquet([{paths}])')
+                source = parquet([self.path / file for file in files])
+                view_sql = f'CREATE VIEW "{view}" AS SELECT {columns} FROM {source}'
+                self._guarded(lambda: self._connected().execute(view_sql))
             else:
                 self._connected().from_arrow(schema.empty_table()).create(view)
-            self._tables[key] = ibis.table(ibis.Schema.from_pyarrow(schema), name=view)
-        return self._tables[key]
+            self._tables[view] = ibis.table(ibis.Schema.from_pyarrow(schema), name=view)
+        return self._tables[view]
 
 
 class CompilingEngine(Engine):
@@ -172,6 +173,12 @@ class UnboundTables:
         return ibis.table(ibis.Schema.from_pyarrow(QUARANTINE), name="quarantine")
 
 
+class _SparkOptions(ibis.config.Config):  # type: ignore[misc]  # ibis has no types
+    """What the compiler for Spark asks for, at Spark's defaults."""
+
+    treat_nan_as_null: bool = False
+
+
 def to_spark_sql(expr: Any) -> str:
     """An expression as Spark SQL; Spark itself need not be installed.
 
@@ -181,7 +188,19 @@ def to_spark_sql(expr: Any) -> str:
     >>> "`events`" in to_spark_sql(UnboundTables().events().count())
     True
     """
+    if ibis.options.pyspark is None:  # the compiler asks for an option that only an installed Spark brings along
+        ibis.options.pyspark = _SparkOptions()
     return str(ibis.to_sql(expr.as_table(), dialect="pyspark"))
+
+
+def parquet(paths: Sequence[str | Path]) -> str:
+    """Parquet files as a table of the engine's SQL; characters that mean a pattern stand for themselves.
+
+    >>> parquet(["it's [1].parquet"])
+    "read_parquet(['it''s [[]1].parquet'])"
+    """
+    plain = (str(path).replace("[", "[[]").replace("*", "[*]").replace("?", "[?]") for path in paths)
+    return "read_parquet([" + ", ".join("'" + path.replace("'", "''") + "'" for path in plain) + "])"
 
 
 def between(events: Any, start: int | None, until: int | None) -> Any:
