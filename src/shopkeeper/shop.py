@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import tempfile
 import tomllib
+import weakref
 from collections.abc import Mapping as Rows
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -100,10 +102,10 @@ class Shop:
     newest.
     """
 
-    def __init__(self, store: Store, config: ShopConfig, *, until: int | None = None, engine: type[Engine] = Engine,
-                 holder: Any = None) -> None:
+    def __init__(self, store: Store, config: ShopConfig, *, until: int | None = None,
+                 engine: type[Engine] = Engine) -> None:
         self.store, self.config, self.until = store, config, until
-        self._engine_type, self._holder = engine, holder
+        self._engine_type = engine
         self.manifest: Manifest
         self.engine: Engine
         self.refresh()
@@ -140,10 +142,10 @@ class Shop:
         from shopkeeper.simulate import SimulationConfig, simulate
 
         made = simulate(SimulationConfig(customers=customers, items=items, days=days, seed=seed))
-        holder = tempfile.TemporaryDirectory(prefix="shop-")
-        _found(Path(holder.name), True, ShopConfig(name="simulated", currency="EUR"))
-        shop = cls.open(holder.name, engine=engine)
-        shop._holder = holder
+        folder = tempfile.mkdtemp(prefix="shop-")
+        _found(Path(folder), True, ShopConfig(name="simulated", currency="EUR"))
+        shop = cls.open(folder, engine=engine)
+        weakref.finalize(shop, shutil.rmtree, folder, ignore_errors=True)
         shop.ingest(made.events, received_at=made.truth.until)
         shop.ingest(made.items, table="items", mapping=Mapping(currency="EUR"))
         shop.ingest(made.customers, table="customers")
