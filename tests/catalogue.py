@@ -21,8 +21,8 @@ from shopkeeper.menu import MENU
 
 SOURCE = Path(__file__).parent.parent / "src" / "shopkeeper"
 PO = SOURCE / "locale" / "zh" / "LC_MESSAGES" / "shopkeeper.po"
-# Columns whose cells are words of ours, not a shop's.
-WORDED = ("measure", "outcome", "reason", "status", "role", "method", "rule", "verdict")
+# Columns whose cells are words of ours: not a shop's, and no names that code uses too (methods, reasons, kinds).
+WORDED = ("measure", "status", "role", "verdict")
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,11 @@ def of_answer(answer: Answer, where: str) -> Iterator[Said]:
             for cell in table[column].unique().to_pylist():
                 if isinstance(cell, str) and cell:
                     yield Said(cell, where)
+    for heading in answer.cells("en")[0]:
+        yield Said(heading, where)
     for name in answer.asked:
         yield Said(name.replace("_", " "), where)
-    if answer.method:
+    if answer.method in ("exact count", "trial"):  # the others are names of methods
         yield Said(answer.method, where)
 
 
