@@ -294,10 +294,9 @@ class Ranking:
     def _place_known(self, known: Any, closed: npt.NDArray[np.bool_], ranked: Rows, scores: Floats) -> None:
         """Write each row's best known items into `ranked` and `scores` (c, k) and close them."""
         row = np.repeat(np.arange(len(closed)), np.diff(known.indptr))
-        open_ = (known.data > 0) & ~closed[row, known.indices]
-        row, item, value = row[open_], known.indices[open_], known.data[open_]
-        best = at_least_kth(row, value, ranked.shape[1])
-        row, item, value = row[best], item[best], value[best]
+        value = np.where(closed[row, known.indices], np.float32(0), known.data)
+        best = (value > 0) & at_least_kth(known.indptr, value, ranked.shape[1])
+        row, item, value = row[best], known.indices[best], value[best]
         by = np.lexsort((self.place[item], -value, row))
         row, item, value = row[by], item[by], value[by]
         at = np.arange(len(row)) - np.searchsorted(row, row, side="left")
@@ -321,25 +320,18 @@ class Ranking:
         scores[short[line], at] = self.floor()[first[column]]
 
 
-def at_least_kth(row: npt.NDArray[Any], value: Floats, k: int) -> npt.NDArray[np.bool_]:
-    """Which entries are at least the k-th largest of their row; ties with the k-th all stay.
+def at_least_kth(indptr: npt.NDArray[Any], value: Floats, k: int) -> npt.NDArray[np.bool_]:
+    """Which entries of compressed rows are at least the k-th largest of their row; ties with the k-th all stay.
 
-    Args:
-        row: (n,) row of each entry, ascending, below 2^31.
-        value: (n,) float32, above 0.
-        k: How many of each row, at least.
-
-    >>> at_least_kth(np.array([0, 0, 0, 1]), np.array([3, 1, 2, 1], np.float32), 2).tolist()
+    >>> at_least_kth(np.array([0, 3, 4]), np.array([3, 1, 2, 1], np.float32), 2).tolist()
     [True, False, True, True]
     """
-    if not len(row):
-        return np.zeros(0, dtype=bool)
-    bits = np.uint64(0xFFFFFFFF) - np.ascontiguousarray(value, dtype=np.float32).view(np.uint32)  # larger value first
-    keys = np.sort((row.astype(np.uint64) << np.uint64(32)) | bits)
-    sizes = np.bincount(row)
-    starts = np.cumsum(sizes) - sizes
-    kth = keys[np.minimum(starts + np.minimum(sizes, k) - 1, len(keys) - 1)] & np.uint64(0xFFFFFFFF)
-    return np.asarray(bits <= kth[row], dtype=bool)
+    sizes = np.diff(indptr)
+    least = np.full(len(sizes), -np.inf, dtype=np.float32)
+    for row in np.flatnonzero(sizes > k).tolist():
+        part = value[indptr[row]:indptr[row + 1]]
+        least[row] = np.partition(part, len(part) - k)[len(part) - k]
+    return np.asarray(value >= np.repeat(least, sizes), dtype=bool)
 
 
 def checked(params: Any, limits: Mapping[str, tuple[float, float]]) -> None:

@@ -26,7 +26,8 @@ from shopkeeper.recommend.methods.popular import counted
 
 __all__ = ["Neighbours", "NeighboursFitted", "NeighboursParams"]
 
-_PRODUCTS = 20_000_000  # pairs of lines multiplied at a time: what bounds the memory of `fit`
+_PRODUCTS = 8_000_000  # pairs of lines multiplied at a time: what bounds the memory of `fit`
+_BAND = 50_000  # baskets whose steps are laid out at a time
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class NeighboursParams:
     damp: float = 0.5
     source: float = 0.3
     target: float = 0.15
-    keep: int = 1000
+    keep: int = 200
     recency: float = 0.7
     last: int = 20
     repeats: float = 0.0
@@ -200,20 +201,23 @@ def nearness(lines: npt.NDArray[Any], customer: Rows, params: NeighboursParams) 
     A basket reaches d steps on while fewer than `ahead` lines lie between the two; so where each basket is one line,
     it reaches `ahead` steps.
     """
-    n = len(customer)
-    before = np.concatenate([[0], np.cumsum(lines)])  # lines before each basket
-    rows, columns, values = [np.arange(n)], [np.arange(n)], [np.ones(n, dtype=np.float32)]
-    for step in range(1, min(params.ahead, n - 1) + 1):
-        here = np.arange(n - step)
-        near = (customer[here] == customer[here + step]) & (before[here + step] - before[here + 1] < params.ahead)
-        here = here[near]
-        strength = np.full(len(here), params.decay ** (step - 1), dtype=np.float32)
-        rows += [here, here + step]
-        columns += [here + step, here]
-        values += [strength, strength * np.float32(params.share)]
-    matrix = sparse.csr_matrix((np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))), shape=(n, n))
-    matrix.eliminate_zeros()
-    return matrix
+    n, before = len(customer), np.concatenate([[0], np.cumsum(lines)])  # lines before each basket
+    steps = np.arange(-min(params.ahead, n - 1), min(params.ahead, n - 1) + 1)
+    strength = params.decay ** np.maximum(np.abs(steps) - 1.0, 0.0) * np.where(steps < 0, params.share, 1.0)
+    steps, strength = steps[strength > 0], strength[strength > 0].astype(np.float32)
+    columns, values, sizes = [np.zeros(0, np.int32)], [np.zeros(0, np.float32)], [np.zeros(1, np.int64)]
+    for start in range(0, n, _BAND):
+        here = np.arange(start, min(n, start + _BAND))[:, None]
+        there = here + steps  # (baskets, steps)
+        inside = (there >= 0) & (there < n)
+        there = np.where(inside, there, here)
+        between = before[np.maximum(here, there)] - before[np.minimum(here, there) + 1]
+        near = inside & (customer[there] == customer[here]) & ((between < params.ahead) | (there == here))
+        columns.append(there[near].astype(np.int32))
+        values.append(np.broadcast_to(strength, near.shape)[near])
+        sizes.append(near.sum(axis=1))
+    return sparse.csr_matrix((np.concatenate(values), np.concatenate(columns), np.cumsum(np.concatenate(sizes))),
+                             shape=(n, n))
 
 
 def _blocks(baskets: Any, near: Any, size: Any, params: NeighboursParams) -> Iterator[Any]:
@@ -226,29 +230,35 @@ def _blocks(baskets: Any, near: Any, size: Any, params: NeighboursParams) -> Ite
     while start < len(cost):
         stop = max(start + 1, int(np.searchsorted(done, done[start] + _PRODUCTS, side="right")) - 1)
         counts = ((by_item[start:stop] @ near) @ baskets).tocsr()
-        counts.sort_indices()
-        row = np.repeat(np.arange(stop - start), np.diff(counts.indptr))
-        value = counts.data ** np.float32(params.damp) * source[start:stop][row] * target[counts.indices]
-        value[counts.indices == row + start] = 0.0  # an item is not its own neighbour
-        yield _strongest(row, counts.indices, value, params.keep, counts.shape)
+        counts.data **= np.float32(params.damp)
+        counts.data *= np.repeat(source[start:stop], np.diff(counts.indptr))
+        counts.data *= target[counts.indices]
+        yield _strongest(counts, start, params.keep)
         start = stop
 
 
-def _strongest(row: Rows, item: npt.NDArray[Any], value: Floats, keep: int, shape: tuple[int, int]) -> Any:
-    """The `keep` largest values of each row as a sparse matrix; of equal ones, those of the lowest item rows."""
-    held = value > 0
-    row, item, value = row[held], item[held], value[held]
-    best = at_least_kth(row, value, keep)
-    row, item, value = row[best], item[best], value[best]
-    sizes = np.bincount(row, minlength=shape[0])
-    if sizes.size and sizes.max() > keep:
+def _strongest(links: Any, start: int, keep: int) -> Any:
+    """The `keep` largest links of each row but the one to itself; of equal ones, those to the lowest item rows.
+
+    Args:
+        links: (items of a block, n_items) sparse.
+        start: The item row of the block's first row.
+        keep: How many at most.
+    """
+    sizes = np.diff(links.indptr)
+    links.data[links.indices == np.repeat(np.arange(start, start + len(sizes), dtype=np.int32), sizes)] = 0.0
+    best = (links.data > 0) & at_least_kth(links.indptr, links.data, keep)
+    row = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)[best]
+    item, value = links.indices[best], links.data[best]
+    held = np.bincount(row, minlength=len(sizes))
+    if held.size and held.max() > keep:
         by = np.lexsort((item, -value, row))
         row, item, value = row[by], item[by], value[by]
-        first = np.arange(len(row)) - (np.cumsum(sizes) - sizes)[row] < keep
+        first = np.arange(len(row)) - (np.cumsum(held) - held)[row] < keep
         row, item, value = row[first], item[first], value[first]
-    links = sparse.csr_matrix((value, (row, item)), shape=shape)
-    links.sort_indices()
-    return links
+    pruned = sparse.csr_matrix((value, (row, item)), shape=links.shape)
+    pruned.sort_indices()
+    return pruned
 
 
 def _typical_strongest(links: Any, size: Any) -> np.float32:

@@ -1,0 +1,91 @@
+"""Every method keeps one contract; and the contract notices a method that does not."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from shopkeeper.recommend.methods.base import Ranking
+from shopkeeper.recommend.methods.buy_again import BuyAgain
+from shopkeeper.recommend.methods.contract import NOW, PROMISES, BrokenPromise, check_method, small_log
+from shopkeeper.recommend.methods.neighbours import Neighbours
+from shopkeeper.recommend.methods.popular import Popular
+
+METHODS = [Popular(), BuyAgain(), Neighbours(), Neighbours(within_basket=True)]
+
+
+@pytest.mark.parametrize("promise", PROMISES)
+@pytest.mark.parametrize("method", METHODS, ids=["popular", "buy_again", "neighbours", "neighbours_within_basket"])
+def test_each_method_keeps_each_promise_in_each_setting(method, promise):
+    broken = [params for params in method.candidates() if not PROMISES[promise](method, small_log(), NOW, params)]
+
+    assert broken == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_promises_hold_on_other_logs(seed):
+    for method in METHODS:
+        check_method(method, small_log(seed=seed + 1, customers=7, items=11))
+
+
+@dataclass(frozen=True)
+class NoSetting:
+    """Nothing to set."""
+
+
+class Careless:
+    """Counts lines, and breaks one promise on request."""
+
+    name = "careless"
+
+    def __init__(self, fault):
+        self.fault = fault
+
+    def candidates(self):
+        return [NoSetting()]
+
+    def fit(self, interactions, now, params):
+        seen = interactions if self.fault == "future" else interactions.before(now)
+        counts = np.bincount(seen.item, minlength=seen.n_items).astype(np.float32)
+        if self.fault == "order" and len(seen):
+            counts[seen.item[0]] += 1
+        if self.fault == "infinite":
+            counts[0] = np.inf
+        return CarelessFitted(counts, self.fault)
+
+    def restore(self, arrays, meta):
+        return CarelessFitted(arrays["counts"] + (self.fault == "state"), self.fault)
+
+
+class CarelessFitted(Ranking):
+    name, params = "careless", NoSetting()
+
+    def __init__(self, counts, fault):
+        super().__init__(counts)
+        self.fault = fault
+
+    def floor(self):
+        return self.popularity
+
+    def because(self, history, item_rows, now):
+        share = 0.5 if self.fault == "reasons" else 1.0
+        return [[(int(history.item[0]), share)] if len(history.item) else [] for _ in item_rows]
+
+    def state(self):
+        return {"counts": self.popularity}, {}
+
+
+def test_a_method_from_outside_that_keeps_the_promises_passes():
+    assert check_method(Careless(fault=None)) is None
+
+
+@pytest.mark.parametrize("fault, promise", [
+    ("future", "nothing at or after now is seen"),
+    ("order", "the order of the lines does not matter"),
+    ("infinite", "scores are finite"),
+    ("state", "state and restore give the same answer"),
+    ("reasons", "add up to 1"),
+])
+def test_the_contract_names_the_promise_that_is_broken(fault, promise):
+    with pytest.raises(BrokenPromise, match=promise):
+        check_method(Careless(fault))
