@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from shopkeeper.asking import Progress, act, silent
 from shopkeeper.events.mapping import Mapping
-from shopkeeper.evidence.trial import ExactCount
+from shopkeeper.evidence import ExactCount
 from shopkeeper.ledger.answers import Ingested
 from shopkeeper.shop import Shop
 from shopkeeper.warehouse.ingest import Received, Source
@@ -45,8 +45,9 @@ def ingest(shop: Shop, files: Sequence[Source], *, table: Literal["events", "ite
     asked = {"act": "ledger.ingest", "files": [str(f) if isinstance(f, str) else type(f).__name__ for f in files],
              "table": table, "mapping": mapping or Mapping(), "dry_run": dry_run}
     title = say("Dry run: nothing was written.") if dry_run else done.sentence()
-    return Ingested(title=title, table=_table(done), evidence=ExactCount(done.sentence(), done.received), asked=asked,
-                    method="exact count", account=done, notes=_notes(done),
+    counted = ExactCount(say("received records"), done.received)
+    return Ingested(title=title, table=_table(done), evidence=counted, asked=asked, method="exact count", account=done,
+                    notes=_notes(done),
                     parts={} if done.preview is None else {"preview": done.preview})
 
 

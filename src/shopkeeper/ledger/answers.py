@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shopkeeper import charts
-from shopkeeper.asking import Answer, plain, rows, shown
+from shopkeeper.asking import Answer, people, plain, rows, shown
 from shopkeeper.charts import Axis
 from shopkeeper.warehouse.ingest import Received
 from shopkeeper.words import put, word
@@ -40,6 +40,10 @@ class Ingested(Answer):
 @dataclass(frozen=True, kw_only=True)
 class Account(Answer):
     """Every import: id, at, sources, table, received, stored, duplicate, quarantined, lines."""
+
+    def cells(self, language: str = "en") -> tuple[list[str], list[list[str]]]:
+        """The counts, without the import's number and time."""
+        return people(self.table.drop_columns(["id", "at"]), language)
 
 
 @dataclass(frozen=True, kw_only=True)

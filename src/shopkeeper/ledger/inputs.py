@@ -49,7 +49,8 @@ def categories(events: Any, items: Any, n: int) -> Any:
     rows = events.filter(events.item_id.notnull())
     rows = rows.select(item_id=rows.item_id, person=_person(rows))
     both = rows.inner_join(items.select("item_id", "category"), "item_id")
-    both = both.mutate(category=both.category.split(">")[0].strip()).filter(both.category.notnull())
+    both = both.filter(both.category.notnull())
+    both = both.mutate(category=both.category.split(">")[0].strip())
     found = both.group_by("category").aggregate(events=both.count().cast("int64"), people=both.person.nunique())
     return found.order_by([found.events.desc(), found.category]).limit(n)
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from shopkeeper.asking import question
 from shopkeeper.errors import UnknownName
 from shopkeeper.events import rules
-from shopkeeper.evidence.trial import ExactCount
+from shopkeeper.evidence import ExactCount
 from shopkeeper.ledger import inputs
 from shopkeeper.ledger.answers import Account, Description, Quarantine
 from shopkeeper.shop import Shop
@@ -38,7 +38,7 @@ def describe(shop: Shop) -> Description:
                 count=totals["late"]),) if totals["late"] else ()
     return Description(
         title=say("What {name} looks like", name=shop.name), table=_measures(shop, totals, parts),
-        evidence=ExactCount(say("counted over {n:,} stored events", n=totals["events"]), totals["events"]),
+        evidence=ExactCount(say("stored events"), totals["events"]),
         method="exact count", asked={"question": "ledger.describe"}, parts=parts, notes=late)
 
 
@@ -53,7 +53,7 @@ def _measures(shop: Shop, totals: Any, parts: dict[str, pa.Table]) -> pa.Table:
         ("time zone", None, shop.config.timezone), ("busiest hours", None, _busiest(parts["hours"])),
         ("top categories", None, ", ".join(parts["categories"]["category"].to_pylist()[:5])),
     ]
-    kept = [line for line in lines if line[1] is not None or line[2]]
+    kept = [line for line in lines if line[1] or line[2] or line[0] == "events"]
     return pa.table({"measure": [m for m, _, _ in kept], "value": [None if v is None else float(v) for _, v, _ in kept],
                      "detail": [d for _, _, d in kept]},
                     schema=pa.schema([("measure", pa.string()), ("value", pa.float64()), ("detail", pa.string())]))
@@ -79,10 +79,10 @@ def _days(by_hour: pa.Table) -> pa.Table:
 
 
 def _busiest(week: pa.Table) -> str:
-    by_hour = {}
+    by_hour: dict[int, int] = {}
     for row in week.to_pylist():
         by_hour[row["hour"]] = by_hour.get(row["hour"], 0) + row["events"]
-    top = sorted(sorted(by_hour, key=lambda hour: -by_hour[hour])[:3])
+    top = sorted(sorted((hour for hour in by_hour if by_hour[hour]), key=lambda hour: -by_hour[hour])[:3])
     return ", ".join(f"{hour:02d}:00" for hour in top)
 
 
@@ -108,8 +108,9 @@ def account(shop: Shop) -> Account:
             for name in ("received", "stored", "duplicate", "quarantined")}
     line = say("received {received:,} = stored {stored:,} + duplicate {duplicate:,} + quarantined {quarantined:,}",
                **sums)
-    return Account(title=say("What came in"), table=table, evidence=ExactCount(line, sums["received"]),
-                   method="exact count", asked={"question": "ledger.account"})
+    counted = ExactCount(say("received records"), sums["received"])
+    return Account(title=say("What came in"), table=table, evidence=counted, method="exact count",
+                   asked={"question": "ledger.account"}, notes=(line,))
 
 
 @question
@@ -143,7 +144,7 @@ def quarantine(shop: Shop, *, reason: str | None = None, n: int = 20) -> Quarant
         "advice": pa.array([put(_advice(row)) for row in found], pa.string()),
         "record": pa.array([row["record"] for row in found], pa.string())})
     return Quarantine(title=say("What was quarantined"), table=table, parts={"reasons": counts}, method="exact count",
-                      evidence=ExactCount(say("{n:,} records in quarantine", n=total), total),
+                      evidence=ExactCount(say("quarantined records"), total),
                       asked={"question": "ledger.quarantine", "reason": reason, "n": n})
 
 
