@@ -85,8 +85,8 @@ class Neighbours:
         if self.within_basket:
             basket = NeighboursParams(ahead=0, share=1.0, keep=200, recency=1.0)
             return [basket, replace(basket, damp=1.0, source=0.5, target=0.5)]
-        orders = NeighboursParams(ahead=0, share=1.0, keep=100, recency=0.97, last=200, repeats=50.0)
-        return [NeighboursParams(), orders]
+        orders = NeighboursParams(ahead=0, share=1.0, keep=100, recency=0.97, last=200, repeats=200.0)
+        return [NeighboursParams(), orders, replace(orders, repeats=20.0)]
 
     def fit(self, interactions: Interactions, now: int, params: NeighboursParams) -> NeighboursFitted:
         """Count, normalise and prune, a block of items at a time."""
