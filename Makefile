@@ -5,7 +5,7 @@ export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP := $(BIN)/python -m pip install --quiet --require-virtualenv
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench words clean
 
 demo: .venv/.demo
 	$(BIN)/shopkeeper demo demo.shop
@@ -20,6 +20,9 @@ lint: .venv/.dev
 
 bench: .venv/.bench
 	$(BIN)/python benchmarks/neighbours.py
+
+words: .venv/.dev
+	$(BIN)/python tests/catalogue.py
 
 clean:
 	rm -rf .venv demo.shop .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist

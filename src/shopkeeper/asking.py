@@ -184,7 +184,7 @@ def shown(value: object, language: str = "en") -> str:
         return ", ".join(shown(entry, language) for entry in value)
     if isinstance(value, dict):
         return " ".join(shown(entry, language) for entry in value.values())
-    return value.isoformat() if isinstance(value, date) else word(str(value), language)
+    return value.isoformat() if isinstance(value, date) else str(value)
 
 
 def rows(table: pa.Table) -> list[dict[str, Any]]:
