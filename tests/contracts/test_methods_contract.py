@@ -10,12 +10,13 @@ from shopkeeper.recommend.methods.buy_again import BuyAgain
 from shopkeeper.recommend.methods.contract import NOW, PROMISES, BrokenPromise, check_method, small_log
 from shopkeeper.recommend.methods.neighbours import Neighbours
 from shopkeeper.recommend.methods.popular import Popular
+from shopkeeper.recommend.methods.together import Together
 
-METHODS = [Popular(), BuyAgain(), Neighbours(), Neighbours(within_basket=True)]
+METHODS = [Popular(), BuyAgain(), Neighbours(), Together()]
 
 
 @pytest.mark.parametrize("promise", PROMISES)
-@pytest.mark.parametrize("method", METHODS, ids=["popular", "buy_again", "neighbours", "neighbours_within_basket"])
+@pytest.mark.parametrize("method", METHODS, ids=["popular", "buy_again", "neighbours", "together"])
 def test_each_method_keeps_each_promise_in_each_setting(method, promise):
     broken = [params for params in method.candidates() if not PROMISES[promise](method, small_log(), NOW, params)]
 

@@ -11,6 +11,7 @@ from shopkeeper.recommend.methods import neighbours
 from shopkeeper.recommend.methods.base import Histories
 from shopkeeper.recommend.methods.contract import small_log
 from shopkeeper.recommend.methods.neighbours import Neighbours, NeighboursParams
+from shopkeeper.recommend.methods.together import Together
 
 
 def links_plainly(log, params):
@@ -85,11 +86,11 @@ def test_a_planted_complement_is_the_first_neighbour_of_nine_items_in_ten():
         first = int(rng.integers(0, 20))
         other = first + 20 if rng.random() < 0.5 else int(rng.integers(0, 40))
         lines += [(basket % 300, first, 10, basket), (basket % 300, other, 10, basket)]
-    fitted = Neighbours(within_basket=True).fit(log_of(*lines), NOW, NeighboursParams(ahead=0, share=1.0))
 
-    found = [fitted.top(Histories.single([item]), NOW, 1)[0][0, 0] == item + 20 for item in range(20)]
-
-    assert np.mean(found) >= 0.9
+    for params in Together().candidates():
+        fitted = Together().fit(log_of(*lines), NOW, params)
+        found = [fitted.top(Histories.single([item]), NOW, 1)[0][0, 0] == item + 20 for item in range(20)]
+        assert np.mean(found) >= 0.9
 
 
 def test_reasons_are_the_exact_parts_of_the_score():

@@ -76,15 +76,8 @@ class Neighbours:
 
     name = "neighbours"
 
-    def __init__(self, within_basket: bool = False) -> None:
-        """Choose among all settings, or (`within_basket`) only among those that count within one basket."""
-        self.within_basket = within_basket
-
     def candidates(self) -> Sequence[NeighboursParams]:
-        """Steps of a sequence, and orders of people with habits; or what goes into one basket."""
-        if self.within_basket:
-            basket = NeighboursParams(ahead=0, share=1.0, keep=200, recency=1.0)
-            return [basket, replace(basket, damp=1.0, source=0.5, target=0.5)]
+        """Steps of a sequence; orders of people with strong habits, and with weaker ones."""
         orders = NeighboursParams(ahead=0, share=1.0, keep=100, recency=0.97, last=200, repeats=200.0)
         return [NeighboursParams(), orders, replace(orders, repeats=20.0)]
 
