@@ -194,6 +194,58 @@ def test_a_challenger_must_beat_the_best_rival_and_not_only_the_plainest():
     assert trial.verdict is Verdict.LOSES
 
 
+def shown(comparison, *, turned=False):
+    gap = comparison.difference
+    return figures(*((-gap.estimate, -gap.high, -gap.low) if turned else (gap.estimate, gap.low, gap.high)))
+
+
+def test_a_rival_that_answers_says_how_far_it_beat_the_plainest_and_what_came_of_the_challenger():
+    methods = [scored("popular", 0, seed=1), scored("buy_again", 0.1, seed=2), scored("neighbours", 0.05, seed=3)]
+
+    trial = ladder(methods, SETUP, rivals=["popular", "buy_again"])
+
+    assert (trial.margin.challenger, trial.margin.rival, trial.margin.verdict) == ("buy_again", "popular", "beats")
+    (by, low, high), (short, short_low, short_high) = shown(trial.margin), shown(trial.final, turned=True)
+    assert str(trial.sentence()) == (
+        f"buy-again beats popular by {by} NDCG@10 (95 % interval {low} to {high}; 400 customers, 28 days from "
+        f"2017-12-03); neighbours falls short of buy-again by {short} ({short_low} to {short_high}) and is not used")
+
+
+def test_a_challenger_that_answers_says_how_far_it_beat_the_plainest_and_the_best_rival():
+    methods = [scored("popular", 0, seed=1), scored("buy_again", 0.05, seed=2), scored("neighbours", 0.1, seed=3)]
+
+    trial = ladder(methods, SETUP, rivals=["popular", "buy_again"])
+
+    (by, low, high), (over, over_low, over_high) = shown(trial.margin), shown(trial.final)
+    assert str(trial.sentence()) == (
+        f"neighbours beats popular by {by} NDCG@10 (95 % interval {low} to {high}; 400 customers, 28 days from "
+        f"2017-12-03), and buy-again by {over} ({over_low} to {over_high})")
+
+
+def test_a_challenger_that_cannot_be_told_from_the_rival_that_answers_is_said_not_to_be_used():
+    methods = [scored("popular", 0, seed=1), scored("buy_again", 0.1, seed=2), scored("neighbours", 0.1, seed=3)]
+
+    trial = ladder(methods, SETUP, rivals=["popular", "buy_again"])
+
+    assert (trial.winner, trial.final.verdict) == ("buy_again", "cannot tell")
+    assert "; whether neighbours beats buy-again cannot be told (a difference of" in str(trial.sentence())
+    assert str(trial.sentence()).endswith("), so it is not used")
+
+
+def test_where_the_plainest_answers_there_is_no_margin():
+    trial = ladder([scored("popular", 0.1, seed=1), scored("network", 0, seed=2)], SETUP)
+
+    assert trial.margin is None
+    assert trial.to_dict()["margin"] is None
+
+
+def test_the_sentence_names_those_whose_cases_they_are():
+    trial = ladder([scored("popular", 0, seed=1), scored("network", 0.1, seed=2)], replace(SETUP, who=say("items")))
+
+    assert "; 400 items, 28 days from" in str(trial.sentence())
+    assert from_dict(json.loads(json.dumps(trial.to_dict()))) == trial
+
+
 def test_a_challenger_must_beat_the_rival_with_the_best_mean_even_where_that_one_is_not_in_use():
     clusters = customers(400, each=1)
     plain = cases_of(clusters, 1, shared=0.1, own=0, mean=0.5)
@@ -239,7 +291,8 @@ def test_each_rung_must_beat_the_one_in_use_and_every_comparison_is_kept():
     assert trial.winner == "neighbours"
     assert (trial.final.challenger, trial.final.rival) == ("neighbours", "buy_again")
     assert [(step.challenger, step.rival) for step in trial.steps] == [
-        ("buy_again", "popular"), ("neighbours", "buy_again"), ("network", "neighbours"), ("network", "buy_again")]
+        ("buy_again", "popular"), ("neighbours", "buy_again"), ("neighbours", "popular"), ("network", "neighbours"),
+        ("network", "buy_again"), ("network", "popular")]
     assert [row.name for row in trial.rows] == ["popular", "buy_again", "neighbours", "network"]
 
 
@@ -261,6 +314,8 @@ def test_what_is_used_has_beaten_the_best_rival_or_is_a_rival_itself(lifts, n_ri
     assert (trial.winner in plain) == (trial.verdict is not Verdict.BEATS)
     assert trial.final.rival in plain
     assert trial.verdict is not Verdict.BEATS or trial.final.challenger == trial.winner
+    assert (trial.margin is None) == (trial.winner == "m0")
+    assert trial.margin is None or trial.margin.verdict is Verdict.BEATS
 
 
 def test_five_customers_cannot_carry_a_verdict_however_clear_they_look():

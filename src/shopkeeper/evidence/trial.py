@@ -1,7 +1,7 @@
 """A method against the plainest rival: paired difference, interval, verdict, and the record that an answer carries.
 
-Methods stand on a ladder, the plainest first. Each next one is used only if it beats the one in use, and the best of
-the plain rivals, with the whole interval above 0. Otherwise the rival answers, and the trial says so.
+Methods stand on a ladder, the plainest first. Each next one is used only if it beats the one in use, the best of the
+plain rivals and the plainest of all, with the whole interval above 0. Otherwise the rival answers, and the trial says so.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ class Setup:
         metric: Name of the metric, as people write it (`NDCG@10`).
         split: The cut through time.
         timezone: IANA zone in which a sentence names the day of the cut.
+        who: Whose cases they are, in the plural: cases of one of them are not independent.
         left_out: Cases without an outcome, which no metric can judge.
         level: Level of the intervals, in (0, 1).
         resamples: Draws of the bootstrap.
@@ -73,6 +74,7 @@ class Setup:
     metric: str
     split: TimeSplit
     timezone: str = "UTC"
+    who: Sentence = field(default_factory=lambda: say("customers"))
     left_out: int = 0
     level: float = 0.95
     resamples: int = 2000
@@ -80,13 +82,13 @@ class Setup:
 
     def to_dict(self) -> dict[str, Any]:
         """The set-up as plain data."""
-        return {**asdict(self), "split": self.split.to_dict()}
+        return {**asdict(self), "split": self.split.to_dict(), "who": self.who.to_dict()}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Setup:
         """The inverse of `to_dict`; other keys are left alone."""
         known = {name: data[name] for name in cls.__dataclass_fields__}
-        return cls(**{**known, "split": TimeSplit.from_dict(data["split"])})
+        return cls(**{**known, "split": TimeSplit.from_dict(data["split"]), "who": Sentence.from_dict(data["who"])})
 
     def window(self) -> Sentence:
         """The test window in words."""
@@ -105,7 +107,7 @@ class Comparison:
         rival: Name of the method that it must beat.
         difference: Mean of the challenger minus mean of the rival.
         relative: The same as a share of the rival's mean; None where that mean can be 0.
-        differing: Customers on whom the two differ at all.
+        differing: Customers (or whose cases they are) on whom the two differ at all.
         verdict: `beats` only with the whole interval above 0, `loses` only with all of it below, and neither where
             fewer customers differ than could carry it (six at a level of .95).
     """
@@ -168,8 +170,9 @@ class Trial:
         setup: How it was made.
         rows: One a method, the plainest first.
         winner: Name of the method that answers from now on.
-        final: The comparison that is shown: the winner against the best plain rival; or, where a rival answers, the
+        final: The comparison that decided: the winner against the best plain rival; or, where a rival answers, the
             best challenger against the rival that it did not beat.
+        margin: How far the winner beat the plainest method; None where the plainest itself answers.
         steps: Every comparison on the way, in order.
     """
 
@@ -177,6 +180,7 @@ class Trial:
     rows: tuple[Row, ...]
     winner: str
     final: Comparison
+    margin: Comparison | None = None
     steps: tuple[Comparison, ...] = ()
 
     @property
@@ -194,18 +198,23 @@ class Trial:
         return next(row for row in self.rows if row.name == name)
 
     def sentence(self) -> Sentence:
-        """The trial in a sentence."""
-        final, gap = self.final, self.final.difference
-        loses = final.verdict is Verdict.LOSES
-        by, low, high = figures(*((-gap.estimate, -gap.high, -gap.low) if loses else
-                                  (gap.estimate, gap.low, gap.high)))
-        basis = say("{level} % interval {low} to {high}; {n:,} customers, {window}", level=f"{100 * gap.level:g}",
-                    low=low, high=high, n=gap.n_clusters, window=self.setup.window())
-        said = {"challenger": final.challenger, "rival": final.rival, "by": by, "metric": self.setup.metric,
-                "basis": basis, "winner": self.winner, "differing": final.differing}
-        if final.verdict is Verdict.BEATS:
-            return say("{challenger} beats {rival} by {by} {metric} ({basis})", **said)
-        if loses:
+        """The trial in a sentence: how far what answers beat the plainest, and what came of the others."""
+        if self.margin is None:
+            return self._of_the_plainest()
+        first = say("{challenger} beats {rival} by {by} {metric} ({basis})", **self._said(self.margin, whole=True))
+        if self.final == self.margin:
+            return first
+        said = {"first": first, **self._said(self.final)}
+        if self.final.verdict is Verdict.BEATS:
+            return say("{first}, and {rival} by {by} ({basis})", **said)
+        if self.final.verdict is Verdict.LOSES:
+            return say("{first}; {challenger} falls short of {rival} by {by} ({basis}) and is not used", **said)
+        return say("{first}; whether {challenger} beats {rival} cannot be told (a difference of {by}; {basis}), "
+                   "so it is not used", **said)
+
+    def _of_the_plainest(self) -> Sentence:
+        gap, said = self.final.difference, self._said(self.final, whole=True)
+        if self.final.verdict is Verdict.LOSES:
             return say("{challenger} falls short of {rival} by {by} {metric} ({basis}), so {winner} answers", **said)
         if gap.low > 0 or gap.high < 0:
             return say("whether {challenger} beats {rival} cannot be told: the difference of {by} {metric} ({basis}) "
@@ -213,17 +222,32 @@ class Trial:
         return say("whether {challenger} beats {rival} cannot be told: the difference is {by} {metric} ({basis}), "
                    "so {winner} answers", **said)
 
+    def _said(self, one: Comparison, *, whole: bool = False) -> dict[str, object]:
+        """What a sentence says of a comparison; a shortfall as a positive number. `whole`: with the cases."""
+        gap = one.difference
+        ends = (-gap.estimate, -gap.high, -gap.low) if one.verdict is Verdict.LOSES else (
+            gap.estimate, gap.low, gap.high)
+        by, low, high = figures(*ends)
+        basis = say("{low} to {high}", low=low, high=high)
+        if whole:
+            basis = say("{level} % interval {low} to {high}; {n:,} {who}, {window}", level=f"{100 * gap.level:g}",
+                        low=low, high=high, n=gap.n_clusters, who=self.setup.who, window=self.setup.window())
+        return {"challenger": named(one.challenger), "rival": named(one.rival), "by": by, "basis": basis,
+                "metric": self.setup.metric, "winner": named(self.winner), "differing": one.differing}
+
     def to_dict(self) -> dict[str, Any]:
         """The whole trial as plain data; `from_dict` reads it back."""
         return {"kind": self.kind, **self.setup.to_dict(), "n_cases": self.final.difference.n_cases,
                 "n_clusters": self.final.difference.n_clusters, "winner": self.winner, **self.final.to_dict(),
+                "margin": None if self.margin is None else self.margin.to_dict(),
                 "rows": [row.to_dict() for row in self.rows], "steps": [step.to_dict() for step in self.steps]}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Trial:
         """The inverse of `to_dict`."""
+        margin = None if data["margin"] is None else Comparison.from_dict(data["margin"])
         return cls(Setup.from_dict(data), tuple(Row.from_dict(row) for row in data["rows"]), data["winner"],
-                   Comparison.from_dict(data), tuple(Comparison.from_dict(step) for step in data["steps"]))
+                   Comparison.from_dict(data), margin, tuple(Comparison.from_dict(step) for step in data["steps"]))
 
 
 def paired_difference(challenger: npt.ArrayLike, rival: npt.ArrayLike, clusters: npt.ArrayLike, *,
@@ -267,8 +291,9 @@ def relative_difference(challenger: npt.ArrayLike, rival: npt.ArrayLike, cluster
 def ladder(scores: Sequence[Scores], setup: Setup, *, rivals: Sequence[str] = ()) -> Trial:
     """Let the methods of a question compete, the plainest first.
 
-    The first method is in use until another beats it. A method that is not itself a rival must besides beat the rival
-    with the best mean, so that nothing is ever used which has not beaten every plain way there is.
+    The first method is in use until another beats it. Every other must beat the one in use and the first, and one that
+    is not itself a rival the rival with the best mean too, so that nothing is ever used which has not beaten every
+    plain way there is.
 
     Args:
         scores: The plainest first; all on the same cases.
@@ -287,9 +312,10 @@ def ladder(scores: Sequence[Scores], setup: Setup, *, rivals: Sequence[str] = ()
     plain = names[:1] if len(rivals) in (0, len(names)) else list(rivals)
     winner, steps = _climb(arena, plain)
     final = _final(arena, winner, plain)
+    margin = None if winner == names[0] else arena.compare(winner, names[0])
     rows = tuple(Row(one.name, means.mean(at), dict(one.extras), dict(one.params), one.fit_seconds)
                  for at, one in enumerate(scores))
-    return Trial(setup, rows, winner, final, tuple(steps))
+    return Trial(setup, rows, winner, final, margin, tuple(steps))
 
 
 @dataclass(frozen=True, eq=False)
@@ -315,8 +341,8 @@ class _Arena:
 def _climb(arena: _Arena, plain: Sequence[str]) -> tuple[str, list[Comparison]]:
     used, steps = arena.names[0], []
     for name in arena.names[1:]:
-        against = [used] if name in plain else list(dict.fromkeys([used, arena.best(plain)]))
-        met = [arena.compare(name, other) for other in against]
+        best = [] if name in plain else [arena.best(plain)]
+        met = [arena.compare(name, other) for other in dict.fromkeys([used, *best, arena.names[0]])]
         steps += met
         used = name if all(one.verdict is Verdict.BEATS for one in met) else used
     return used, steps
@@ -328,7 +354,7 @@ def _final(arena: _Arena, winner: str, plain: Sequence[str]) -> Comparison:
     if winner in challengers:
         return arena.compare(winner, best_rival)
     challenger = arena.best(challengers)
-    met = [arena.compare(challenger, rival) for rival in dict.fromkeys([best_rival, winner])]
+    met = [arena.compare(challenger, rival) for rival in dict.fromkeys([best_rival, winner, arena.names[0]])]
     return next(one for one in met if one.verdict is not Verdict.BEATS)
 
 
@@ -368,6 +394,15 @@ def _check_methods(scores: Sequence[Scores], names: Sequence[str], rivals: Seque
         raise ValueError(f"the rivals {list(rivals)} must be the first of the methods {list(names)}")
     if any(not np.array_equal(one.clusters, scores[0].clusters) for one in scores[1:]):
         raise ValueError("the methods were not tried on the same cases")
+
+
+def named(method: str) -> str:
+    """A method's name as people read it.
+
+    >>> named("buy_again")
+    'buy-again'
+    """
+    return method.replace("_", "-")
 
 
 def figures(*values: float) -> tuple[str, ...]:
