@@ -223,9 +223,10 @@ def test_a_challenger_that_answers_says_how_far_it_beat_the_plainest_and_the_bes
 
 
 def test_a_challenger_that_cannot_be_told_from_the_rival_that_answers_is_said_not_to_be_used():
-    methods = [scored("popular", 0, seed=1), scored("buy_again", 0.1, seed=2), scored("neighbours", 0.1, seed=3)]
+    habit = scored("buy_again", 0.1, seed=2)
+    turned = replace(habit, name="neighbours", values=habit.values[::-1])   # the same on other customers
 
-    trial = ladder(methods, SETUP, rivals=["popular", "buy_again"])
+    trial = ladder([scored("popular", 0, seed=1), habit, turned], SETUP, rivals=["popular", "buy_again"])
 
     assert (trial.winner, trial.final.verdict) == ("buy_again", "cannot tell")
     assert "; whether neighbours beats buy-again cannot be told (a difference of" in str(trial.sentence())

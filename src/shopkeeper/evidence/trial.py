@@ -1,7 +1,7 @@
 """A method against the plainest rival: paired difference, interval, verdict, and the record that an answer carries.
 
 Methods stand on a ladder, the plainest first. Each next one is used only if it beats the one in use, the best of the
-plain rivals and the plainest of all, with the whole interval above 0. Otherwise the rival answers, and the trial says so.
+plain rivals and the plainest of all, with the whole interval above 0. Else the rival answers, and the trial says so.
 """
 
 from __future__ import annotations
