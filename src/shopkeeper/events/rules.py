@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -118,7 +119,9 @@ def _negative(*names: str) -> Callable[[Draft], Mask]:
         out = nothing(draft.n)
         for name in names:
             if name in draft.columns:
-                out |= mask_of(pc.less(draft.columns[name], pa.scalar(0).cast(draft.columns[name].type)))
+                kind = draft.columns[name].type
+                zero = pa.scalar(Decimal(0), kind) if pa.types.is_decimal(kind) else pa.scalar(0, kind)
+                out |= mask_of(pc.less(draft.columns[name], zero))
         return out
 
     return broken
