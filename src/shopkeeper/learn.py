@@ -9,20 +9,23 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
 from shopkeeper import __version__
-from shopkeeper.asking import Answer, Progress, act, silent
-from shopkeeper.errors import BadInput, MissingData, UnknownName
+from shopkeeper.asking import Answer, Progress, act, people, silent
+from shopkeeper.errors import BadInput, Damaged, MissingData, UnknownName
 from shopkeeper.evidence import ExactCount, Trial
 from shopkeeper.recommend import trials as recommend_trials
+from shopkeeper.recommend.desk import trial_of
 from shopkeeper.recommend.methods.base import Method
 from shopkeeper.shop import Shop
 from shopkeeper.warehouse import models
-from shopkeeper.words import put, say
+from shopkeeper.warehouse.manifest import Manifest
+from shopkeeper.warehouse.store import Writer
+from shopkeeper.words import Sentence, put, say
 
 # Each room's trials: the questions that it can learn, and how.
 ROOMS: Mapping[str, Any] = {"recommend": recommend_trials}
@@ -32,8 +35,22 @@ LEARNED = pa.schema([*((name, pa.string()) for name in ("question", "status", "m
 
 @dataclass(frozen=True, kw_only=True)
 class Learned(Answer):
-    """What became of each question: question, status (installed, fresh, would install, refused, rolled back), method,
-    version, difference to the plainest rival with its interval (low, high), why."""
+    """What became of each question: question, status (installed, fresh, would install, refused, rolled back, would roll
+    back), method, version, how far the method beat the plainest (difference, with its interval low, high; null where
+    the plainest itself answers), why.
+
+    Attributes:
+        why: Question -> the same in words, for people of any language.
+    """
+
+    why: Mapping[str, Sentence] = field(default_factory=dict)
+
+    def cells(self, language: str = "en") -> tuple[list[str], list[list[str]]]:
+        """As the table, with the reason in the reader's language."""
+        headings, body = people(self.table, language)
+        questions = self.table["question"].to_pylist()
+        return headings, [[*line[:-1], put(self.why[name], language) if name in self.why else line[-1]]
+                          for name, line in zip(questions, body, strict=True)]
 
 
 @act("learn")
@@ -54,8 +71,9 @@ def learn(shop: Shop, *, room: str | None = None, rollback: bool = False, dry_ru
         A row a question. A question whose data cannot carry a trial is refused by name; the others are learned.
 
     Raises:
-        UnknownName: There is no such room.
-        ShopBusy: Another process writes to this shop.
+        UnknownName: There is no such room, or the log has no events of people with items.
+        BadInput: There is no older version to go back to.
+        ShopBusy: Another process writes to this shop. Nobody else can write while this learns.
     """
     if room is not None and room not in ROOMS:
         raise UnknownName(say("room {room} learns nothing.", room=repr(room)),
@@ -66,76 +84,96 @@ def learn(shop: Shop, *, room: str | None = None, rollback: bool = False, dry_ru
     else:
         found = _learn_all(shop, questions, dry_run=dry_run, force=force, seed=seed, progress=progress)
     done = sum(row["status"] in ("installed", "rolled back") for row in found)
-    return Learned(title=say("What was learned"), table=pa.Table.from_pylist(found, schema=LEARNED), method="trial",
+    table = pa.Table.from_pylist([{**row, "why": put(row["why"])} for row in found], schema=LEARNED)
+    return Learned(title=say("What was learned"), table=table, method="trial",
                    evidence=ExactCount(say("installed models"), done),
                    asked={"act": "learn.learn", "room": room, "rollback": rollback, "dry_run": dry_run, "force": force,
-                          "seed": seed})
+                          "seed": seed}, why={row["question"]: row["why"] for row in found})
 
 
 def _learn_all(shop: Shop, questions: list[str], *, dry_run: bool, force: bool, seed: int,
                progress: Progress) -> list[dict[str, Any]]:
-    found, fitted, print_ = [], {}, fingerprint(shop)
-    stale = [q for q in questions if force or not _fresh(shop, q, print_)]
+    print_ = fingerprint(shop)
+    fresh = {} if force else {name: model for name in questions if (model := _fresh(shop, name, print_)) is not None}
+    stale = [name for name in questions if name not in fresh]
+    found = [_row(name, "fresh", model.version, trial_of(model)) for name, model in fresh.items()]
+    if dry_run:
+        made, refused = _fit_all(shop, stale, seed, progress)
+        found += [_row(name, "would install", None, one.trial) for name, one in made.items()]
+    elif stale:
+        with shop.store.write("learn") as writer:  # from the start: nobody waits a minute to hear that it is taken
+            made, refused = _fit_all(shop, stale, seed, progress)
+            versions = _install(shop, writer, made, print_, seed)
+        found += [_row(name, "installed", versions[name], one.trial) for name, one in made.items()]
+    else:
+        refused = []
+    return sorted([*found, *refused], key=lambda row: questions.index(row["question"]))
+
+
+def _fit_all(shop: Shop, questions: list[str], seed: int,
+             progress: Progress) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The fitted winner of each question; and of those that the data cannot carry, the row that says so."""
+    made: dict[str, Any] = {}
+    refused: list[dict[str, Any]] = []
     logs: dict[str, Any] = {}
     for question in questions:
-        if question not in stale:
-            found.append(_row(question, "fresh", shop.installed(question)))
-            continue
-        module = ROOMS[question.split(".")[0]]
+        room = question.split(".")[0]
         try:
-            if question.split(".")[0] not in logs:
+            if room not in logs:
                 progress.start(say("reading the log"), None)
-                logs[question.split(".")[0]] = module.read(shop)
-            fitted[question] = module.learn(logs[question.split(".")[0]], question, seed=seed, progress=progress)
+                logs[room] = ROOMS[room].read(shop)
+            made[question] = ROOMS[room].learn(logs[room], question, seed=seed, progress=progress)
         except MissingData as refusal:
-            found.append({**_row(question, "refused", None), "why": str(refusal.what)})
-    if fitted and not dry_run:
-        _install(shop, fitted, print_, seed)
-    status = "would install" if dry_run else "installed"
-    rows = {q: _row(q, status, shop.installed(q), made.trial, made.method) for q, made in fitted.items()}
-    return sorted([*found, *rows.values()], key=lambda row: questions.index(row["question"]))
+            refused.append({"question": question, "status": "refused", "why": refusal.what})
+    return made, refused
 
 
-def _install(shop: Shop, fitted: Mapping[str, Any], print_: str, seed: int) -> None:
-    with shop.store.write("learn") as writer:
-        manifest = writer.manifest
-        for question, made in fitted.items():
-            record = {"method": made.method, "meta": made.meta, "trial": made.trial.to_dict(), "fingerprint": print_,
-                      "code": __version__, "seed": seed, "as_of": shop.now()}
-            manifest = models.install(writer, manifest, question, made.arrays, record)
-        writer.commit(manifest)
+def _install(shop: Shop, writer: Writer, fitted: Mapping[str, Any], print_: str, seed: int) -> dict[str, str]:
+    """Install the winners in one step; the version of each."""
+    if not fitted:
+        return {}
+    manifest, now = writer.manifest, shop.now()
+    for question, made in fitted.items():
+        record = {"method": made.method, "meta": made.meta, "trial": made.trial.to_dict(), "fingerprint": print_,
+                  "code": __version__, "seed": seed, "as_of": now, "competed": _competing(question)}
+        manifest = models.install(writer, manifest, question, made.arrays, record)
+    writer.commit(manifest)
     shop.refresh()
+    return {question: manifest.models[question].serving for question in fitted}
 
 
 def _roll_back(shop: Shop, questions: list[str], dry_run: bool) -> list[dict[str, Any]]:
-    found = []
-    with shop.store.write("learn --rollback") as writer:
-        manifest = writer.manifest
-        for question in questions:
-            back = models.rolled_back(manifest, question)
-            if back is None:
-                continue
-            manifest = back
-            found.append(question)
-        if not found:
-            raise BadInput(say("there is no older version to go back to."), do=[say("shopkeeper learn SHOP")],
-                           why=say("the last three versions of each model are kept."))
-        if not dry_run:
+    if dry_run:
+        manifest, back = _stepped_back(shop.manifest, questions)
+    else:
+        with shop.store.write("learn --rollback") as writer:
+            manifest, back = _stepped_back(writer.manifest, questions)
             writer.commit(manifest)
-    shop.refresh()
-    return [_row(question, "would roll back" if dry_run else "rolled back", shop.installed(question))
-            for question in found]
+        shop.refresh()
+    status = "would roll back" if dry_run else "rolled back"
+    models_ = {name: models.load(shop.store, manifest, name) for name in back}
+    return [_row(name, status, model.version, trial_of(model)) for name, model in models_.items() if model is not None]
 
 
-def _row(question: str, status: str, model: models.Model | None, trial: Trial | None = None,
-         method: str | None = None) -> dict[str, Any]:
-    if trial is None and model is not None:
-        trial = Trial.from_dict(model.record["trial"])
-    gap = trial.final.difference if trial is not None else None
-    return {"question": question, "status": status, "version": model.version if model else None,
-            "method": method or (model.record["method"] if model else None),
+def _stepped_back(manifest: Manifest, questions: list[str]) -> tuple[Manifest, list[str]]:
+    """The manifest that serves the version before, and of which questions."""
+    back = []
+    for question in questions:
+        before = models.rolled_back(manifest, question)
+        if before is not None:
+            manifest = before
+            back.append(question)
+    if not back:
+        raise BadInput(say("there is no older version to go back to."), do=[say("shopkeeper learn SHOP")],
+                       why=say("the last three versions of each model are kept."))
+    return manifest, back
+
+
+def _row(question: str, status: str, version: str | None, trial: Trial) -> dict[str, Any]:
+    gap = trial.margin.difference if trial.margin is not None else None
+    return {"question": question, "status": status, "version": version, "method": trial.winner,
             "difference": gap.estimate if gap else None, "low": gap.low if gap else None,
-            "high": gap.high if gap else None, "why": put(trial.sentence()) if trial is not None else None}
+            "high": gap.high if gap else None, "why": trial.sentence()}
 
 
 def trial(shop: Shop, question: str, method: Method, *, seed: int = 0, progress: Progress = silent) -> Trial:
@@ -154,6 +192,7 @@ def trial(shop: Shop, question: str, method: Method, *, seed: int = 0, progress:
     Raises:
         UnknownName: No room learns that question.
         TooLittleHistory: The log cannot carry a trial.
+        BadInput: The method has the name of one that competes already.
     """
     module = ROOMS.get(question.split(".")[0])
     if module is None or question not in module.QUESTIONS:
@@ -176,8 +215,22 @@ def fingerprint(shop: Shop) -> str:
     return hashlib.blake2b(json.dumps(facts, sort_keys=True).encode("utf-8"), digest_size=16).hexdigest()
 
 
-def _fresh(shop: Shop, question: str, print_: str) -> bool:
-    model = shop.installed(question)
-    return model is not None and model.record.get("fingerprint") == print_
+def _fresh(shop: Shop, question: str, print_: str) -> models.Model | None:
+    """The installed model, where it was learned from what there is now, by all the methods that there are now.
+
+    One that cannot be read is not fresh: learning mends it.
+    """
+    try:
+        model = shop.installed(question)
+        if model is not None:
+            trial_of(model)
+    except Damaged:
+        return None
+    same = model is not None and (model.record.get("fingerprint"), model.record.get("competed")) == (
+        print_, _competing(question))
+    return model if same else None
 
 
+def _competing(question: str) -> list[str]:
+    names: list[str] = ROOMS[question.split(".")[0]].competing(question)
+    return names

@@ -5,18 +5,21 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from shopkeeper.recommend.methods.alike import Alike
 from shopkeeper.recommend.methods.base import Ranking
 from shopkeeper.recommend.methods.buy_again import BuyAgain
 from shopkeeper.recommend.methods.contract import NOW, PROMISES, BrokenPromise, check_method, small_log
 from shopkeeper.recommend.methods.neighbours import Neighbours
 from shopkeeper.recommend.methods.popular import Popular
+from shopkeeper.recommend.methods.same_category import SameCategory
 from shopkeeper.recommend.methods.together import Together
 
-METHODS = [Popular(), BuyAgain(), Neighbours(), Together()]
+KINDS = np.arange(30) % 4 - 1  # a quarter of the items has no category
+METHODS = [Popular(), BuyAgain(), Neighbours(), Together(), SameCategory(KINDS), Alike(KINDS)]
 
 
 @pytest.mark.parametrize("promise", PROMISES)
-@pytest.mark.parametrize("method", METHODS, ids=["popular", "buy_again", "neighbours", "together"])
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 def test_each_method_keeps_each_promise_in_each_setting(method, promise):
     broken = [params for params in method.candidates() if not PROMISES[promise](method, small_log(), NOW, params)]
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
 from shopkeeper import charts
 from shopkeeper.asking import Answer, people, shown
 from shopkeeper.charts import Axis
-from shopkeeper.words import put, say, word
+from shopkeeper.words import Sentence, put, say, word
 
 BECAUSE = pa.struct([("item_id", pa.string()), ("title", pa.string()), ("share", pa.float64()), ("times", pa.int64()),
                      ("last", pa.timestamp("us"))])
@@ -28,37 +28,68 @@ class Items(Answer):
 
     Columns of the table: rank (from 1), item_id, title, category, price (shop.currency), score (higher is better;
     comparable within one answer), method, because (a list of the items of the history that brought it, each with its
-    share of the score, how often and when last).
+    share of the score, how often and when last; of items that were named in the question only the share).
 
     Attributes:
-        removed: Rule -> items that it removed or held back.
+        catalogue: How many items could be ranked: left = catalogue - what `removed` says of other than limits.
+        left: How many of them no rule removed.
+        removed: Rule -> items that it removed (and no rule before it), or that a limit held back on the way. `given`:
+            the items of the question; `had`: what the customer has, where people do not come back for things.
+        beside: `basket` or `next` where the items were named and stand for a basket, or for what one turns from.
     """
 
+    catalogue: int = 0
+    left: int = 0
     removed: Mapping[str, int] = field(default_factory=dict)
+    beside: Literal["", "basket", "next"] = ""
 
     def to_dict(self, language: str = "en") -> dict[str, Any]:
-        """As of every answer, with `removed`."""
-        return {**super().to_dict(language), "removed": dict(self.removed)}
+        """As of every answer, with `catalogue`, `left` and `removed`."""
+        return {**super().to_dict(language), "catalogue": self.catalogue, "left": self.left,
+                "removed": dict(self.removed)}
 
     def cells(self, language: str = "en") -> tuple[list[str], list[list[str]]]:
         """Rank, item, price, and the reason in words."""
         headings = [word(name, language) for name in ("rank", "item", "category", "price", "because of")]
-        body = [[shown(row["rank"]), row["title"] or row["item_id"], row["category"] or "", shown(row["price"]),
-                 _because(row["because"], language)] for row in self.table.to_pylist()]
+        body = [[shown(row["rank"]), row["title"] or row["item_id"], row["category"] or "", price(row["price"]),
+                 self._because(row["because"], language)] for row in self.table.to_pylist()]
         return headings, body
+
+    def _because(self, reasons: list[dict[str, Any]], language: str) -> str:
+        if not reasons:
+            return put(say("taken by many just now"), language)
+        return "; ".join(put(self._reason(one, alone=len(reasons) == 1), language) for one in reasons[:3])
+
+    def _reason(self, one: dict[str, Any], *, alone: bool) -> Sentence:
+        title, share = one["title"] or one["item_id"], f"{100 * one['share']:.0f}"
+        if not self.beside:
+            return say("{title} ({times}x, last {day})", title=title, times=one["times"],
+                       day=one["last"].date().isoformat())
+        if not alone:
+            return say("{title} ({share} %)", title=title, share=share)
+        if self.method == "same_category":
+            return say("of the same category as {title}", title=title)
+        if self.beside == "basket":
+            return say("in baskets with {title}", title=title)
+        return say("people turn to it from {title}", title=title)
 
     def picture(self, language: str = "en") -> dict[str, Any] | None:
         """Scores as bars."""
-        rows = [{"item": row["title"] or row["item_id"], "score": row["score"]} for row in self.table.to_pylist()]
+        rows = [{"item": row["title"] or row["item_id"], "score": row["score"]} for row in self.table.to_pylist()
+                if row["score"] is not None]
         item, score = Axis("item", word("item", language), "name"), Axis("score", word("score", language))
         return charts.bars(rows, item, score, title=put(self.title, language)) if rows else None
 
 
-def _because(reasons: list[dict[str, Any]], language: str) -> str:
-    if not reasons:
-        return put(say("bought by many just now"), language)
-    return "; ".join(put(say("{title} ({times}x, last {day})", title=one["title"] or one["item_id"], times=one["times"],
-                             day=one["last"].date().isoformat()), language) for one in reasons[:3])
+def price(value: float | None) -> str:
+    """A price as people read it: two decimals, four only below 0.01; nothing where it is unknown.
+
+    >>> price(1299.5), price(0.0021), price(0.0), price(None)
+    ('1,299.50', '0.0021', '0.00', '')
+    """
+    if value is None:
+        return ""
+    return f"{value:,.4f}" if 0 < abs(value) < 0.01 else f"{value:,.2f}"
 
 
 @dataclass(frozen=True, kw_only=True)

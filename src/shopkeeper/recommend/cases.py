@@ -14,6 +14,7 @@ from shopkeeper.recommend.methods.base import Histories, ItemSets
 
 Rows = npt.NDArray[np.int64]
 HOUR = 3_600_000_000  # microseconds
+FOLLOW = 10           # things that follow and count as right
 
 
 @dataclass(frozen=True)
@@ -105,15 +106,54 @@ def next_things(log: Log, split: TimeSplit, seed: int, most: int, *, repeats: bo
     later = np.flatnonzero((customer[1:] == customer[:-1]) & (basket[1:] != basket[:-1]))  # last row of a basket
     chosen = sampled(later, most, seed)
     ends = np.searchsorted(customer, customer[chosen], side="right")
-    case, right = [], []
+    return _followed(chosen, np.minimum(ends, chosen + 1 + FOLLOW), (customer, item), split, len(later))
+
+
+def alike_things(log: Log, split: TimeSplit, seed: int, most: int, *, repeats: bool = True) -> Cases:
+    """One thing that a person turned to in the window, and what else of its category they turned to later.
+
+    A case is the first time that a person meets the thing within the window; right are the (at most ten) different
+    things of the same category that follow later in time. Things without a category make no case.
+    """
+    part, codes = log.interactions, np.asarray(log.codes)
+    rows = np.flatnonzero(split.test(part.when))
+    rows = rows[codes[part.item[rows]] >= 0]
+    kind = part.customer[rows].astype(np.int64) * (int(codes.max(initial=0)) + 1) + codes[part.item[rows]]
+    rows = rows[np.lexsort((part.item[rows], part.when[rows], kind))]
+    customer, item, when = part.customer[rows].astype(np.int64), part.item[rows].astype(np.int64), part.when[rows]
+    kind = np.sort(kind)
+    meets = np.zeros(len(rows), dtype=bool)  # the first line of a person with a thing
+    meets[np.unique(customer * part.n_items + item, return_index=True)[1]] = True
+    ends = np.searchsorted(kind, kind, side="right")  # one past the last line of the person and the category
+    later = np.flatnonzero(meets & (when[ends - 1] > when)) if len(rows) else np.zeros(0, dtype=np.int64)
+    chosen = sampled(later, most, seed)
+    ends = ends[chosen] if len(chosen) else chosen
+    return _followed(chosen, ends, (customer, item), split, len(later), when=when)
+
+
+def _followed(chosen: Rows, ends: Rows, lines: tuple[Rows, Rows], split: TimeSplit, found: int, *,
+              when: Rows | None = None) -> Cases:
+    """A case for each chosen line: the different things from the next line to the end, at most ten.
+
+    Args:
+        chosen: (m,) line numbers.
+        ends: (m,) one past the last line that may be right.
+        lines: Customer and item of each line.
+        split: For the moment of asking.
+        found: Cases before sampling.
+        when: Where given, only lines later in time are right.
+    """
+    customer, item = lines
+    case: list[int] = []
+    right: list[int] = []
     for number, (place, end) in enumerate(zip(chosen.tolist(), ends.tolist(), strict=True)):
-        follow = item[place + 1:min(end, place + 11)]
-        follow = follow[follow != item[place]]
-        case += [number] * len(follow)
-        right += follow.tolist()
-    some = np.unique(np.asarray(case, dtype=np.int64))
-    relevant = Relevant.pairs(np.searchsorted(some, np.asarray(case, dtype=np.int64)), right, len(some))
-    return _shown_and_right(item[chosen[some]], relevant, customer[chosen[some]], split, len(later))
+        follow = item[place + 1:end] if when is None else item[place + 1:end][when[place + 1:end] > when[place]]
+        other = list(dict.fromkeys(follow[follow != item[place]].tolist()))[:FOLLOW]
+        case += [number] * len(other)
+        right += other
+    some, case_of = np.unique(np.asarray(case, dtype=np.int64), return_inverse=True)
+    relevant = Relevant.pairs(case_of, np.asarray(right, dtype=np.int64), len(some))
+    return _shown_and_right(item[chosen[some]], relevant, customer[chosen[some]], split, found)
 
 
 def _one_each(case: Rows, m: int, seed: int) -> Rows:

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from shopkeeper.asking import Evidence
 from shopkeeper.errors import Damaged
 from shopkeeper.evidence import NotLearned, Trial
-from shopkeeper.recommend.inputs import read_log
+from shopkeeper.recommend.inputs import WEIGHTS, read_counts
 from shopkeeper.recommend.methods.base import DAY, Fitted
-from shopkeeper.recommend.methods.popular import Popular
+from shopkeeper.recommend.methods.popular import PopularFitted, PopularParams
 from shopkeeper.recommend.trials import known_methods
 from shopkeeper.represent.vocabulary import Vocabulary
 from shopkeeper.shop import Shop
-from shopkeeper.words import say
-
-RECENT = 28  # days that the plain rule looks back where nothing has been learned
+from shopkeeper.warehouse.models import Model
+from shopkeeper.words import Sentence, say
 
 
 @dataclass(frozen=True)
@@ -26,41 +25,77 @@ class Desk:
         fitted: The method.
         things: What its columns are: items, or people where it ranks people.
         evidence: Its trial, or that nothing has been learned.
+        learned: Whether it was fitted by `learn`.
         repeats: Whether what a customer has already is offered again.
+        had: The weight from which a line of a history means that the customer has the item.
+        notes: What else must be said of it.
     """
 
     fitted: Fitted
     things: Vocabulary
     evidence: Evidence
+    learned: bool = True
     repeats: bool = True
+    had: float = WEIGHTS["conversion"]
+    notes: tuple[Sentence, ...] = ()
 
 
 def desk(shop: Shop, question: str) -> Desk:
     """The desk of a question.
 
     Raises:
-        UnknownName: The log has no events of people with items.
+        UnknownName: Nothing has been learned, and the log has no events of people with items.
         Damaged: The installed model cannot be read, or names a method that is not installed.
     """
     model = shop.installed(question)
     if model is None:
         return _plain(shop, question)
-    name = model.record["method"]
-    method = known_methods(question).get(name)
-    if method is None:
-        raise Damaged(say("the installed method {name} of {question} is not here.", name=repr(name), question=question),
+    if is_later(shop, model):
+        return _plain(shop, question, (say("what was learned knows later events than this view of the log shows."),))
+    with_method = known_methods(question).get(str(model.record.get("method")))
+    if with_method is None:
+        raise Damaged(say("the installed method {name} of {question} is not here.",
+                          name=repr(model.record.get("method")), question=question),
                       do=[say("install the package that it came from"), say("shopkeeper learn SHOP --rollback")],
                       why=say("its model can only be read by the code that wrote it."))
     arrays = {part: {key.removeprefix(f"{part}."): value for key, value in model.arrays.items()
                      if key.startswith(f"{part}.")} for part in ("method", "vocabulary")}
-    meta = model.record["meta"]
-    return Desk(method.restore(arrays["method"], meta["method"]), Vocabulary.restore(arrays["vocabulary"]),
-                Trial.from_dict(model.record["trial"]), meta["repeats"])
+    try:
+        meta = model.record["meta"]
+        return Desk(with_method.restore(arrays["method"], meta["method"]), Vocabulary.restore(arrays["vocabulary"]),
+                    trial_of(model), repeats=bool(meta["repeats"]), had=WEIGHTS[meta["role"]])
+    except (KeyError, ValueError, TypeError, IndexError) as wrong:
+        raise _unreadable(model) from wrong
 
 
-def _plain(shop: Shop, question: str) -> Desk:
-    log = read_log(shop, shop.now() - RECENT * DAY)
-    log = log.turned() if question == "recommend.audience" else log
-    method = Popular()
-    return Desk(method.fit(log.interactions, log.now, method.candidates()[0]), log.items,
-                NotLearned(question, method.name))
+def trial_of(model: Model) -> Trial:
+    """The trial that an installed model came from.
+
+    Raises:
+        Damaged: The record is not one that this version reads.
+    """
+    try:
+        return Trial.from_dict(model.record["trial"])
+    except (KeyError, ValueError, TypeError) as wrong:
+        raise _unreadable(model) from wrong
+
+
+def is_later(shop: Shop, model: Model) -> bool:
+    """Whether a model was learned from events after the end of this view of the log."""
+    return shop.until is not None and int(model.record.get("as_of", 0)) > shop.now()
+
+
+def _unreadable(model: Model) -> Damaged:
+    return Damaged(say("model {version} of {question} is not one that this version can read.", version=model.version,
+                       question=model.question),
+                   do=[say("shopkeeper learn SHOP --force"), say("shopkeeper learn SHOP --rollback")],
+                   why=say("it is damaged, or another version of shopkeeper wrote it."))
+
+
+def _plain(shop: Shop, question: str, notes: tuple[Sentence, ...] = ()) -> Desk:
+    """Popular over the default window, from counts alone: the same answer as `Popular().fit` over the whole log."""
+    params = PopularParams()
+    column = "person" if question == "recommend.audience" else "item_id"
+    things, recent, ever = read_counts(shop, column, shop.now() - (params.window or 0) * DAY)
+    fitted = PopularFitted(recent, ever, params)
+    return Desk(fitted, things, NotLearned(question, fitted.name), learned=False, notes=notes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shopkeeper.errors import UnknownName
-from shopkeeper.events.pseudonyms import GUEST
+from shopkeeper.events.pseudonyms import GUEST, pseudonym
 from shopkeeper.recommend.methods.base import Histories, Interactions
 from shopkeeper.recommend.rules import Shelf
 from shopkeeper.represent.vocabulary import Vocabulary
 from shopkeeper.shop import Shop
 from shopkeeper.warehouse.clock import human
+from shopkeeper.warehouse.engine import moment
 from shopkeeper.warehouse.sessions import sessions
 from shopkeeper.words import say
 
@@ -38,6 +39,9 @@ class Log:
         target: (n,) rows of the strongest role that the log holds: what a recommendation is meant to bring about.
         role: That role.
         now: The shop's clock, microseconds UTC.
+        codes: (n_items,) the category that an item is compared in, -1 where it has none; None where the items table
+            knows too few.
+        timezone: IANA zone in which days are named.
     """
 
     customers: Vocabulary
@@ -46,6 +50,8 @@ class Log:
     target: npt.NDArray[np.bool_]
     role: str
     now: int
+    codes: npt.NDArray[np.int64] | None = None
+    timezone: str = "UTC"
 
     def turned(self) -> Log:
         """Items in the place of customers and customers in the place of items."""
@@ -53,7 +59,8 @@ class Log:
         round_ = Interactions(part.item, part.customer, part.when, part.basket, part.weight, part.n_items,
                               part.n_customers)
         order = np.lexsort((round_.weight, round_.item, round_.basket, round_.when, round_.customer))
-        return Log(self.items, self.customers, round_.where(order), self.target[order], self.role, self.now)
+        return Log(self.items, self.customers, round_.where(order), self.target[order], self.role, self.now,
+                   timezone=self.timezone)
 
 
 def interactions(events: Any, roles: Mapping[str, str], gap_minutes: int) -> Any:
@@ -68,23 +75,29 @@ def interactions(events: Any, roles: Mapping[str, str], gap_minutes: int) -> Any
                        weight=weight, basket=ibis.coalesce(rows.order_id, rows.session))
 
 
-def history_of(events: Any, person: str, roles: Mapping[str, str], gap_minutes: int) -> Any:
-    """Expression: the interactions of one person."""
-    return interactions(events.filter(ibis.coalesce(events.customer_id, events.anonymous_id) == person), roles,
+def history_of(events: Any, people: Sequence[str], roles: Mapping[str, str], gap_minutes: int) -> Any:
+    """Expression: the interactions of some people."""
+    return interactions(events.filter(ibis.coalesce(events.customer_id, events.anonymous_id).isin(people)), roles,
                         gap_minutes)
 
 
-def read_log(shop: Shop, start: int | None = None) -> Log:
-    """Every interaction of the shop from `start` on (microseconds UTC), as arrays.
+def tallies(events: Any, column: str, roles: Mapping[str, str], gap_minutes: int, cut: int) -> Any:
+    """Expression: lines by `item_id` or `person`, and their weight: id, weight, ever, recent (since `cut`)."""
+    rows = interactions(events, roles, gap_minutes)
+    rows = rows.mutate(late=(rows.ts >= moment(cut)).cast("int64"))
+    return rows.group_by([column, "weight"]).aggregate(
+        ever=rows.count().cast("int64"), recent=rows.late.sum().cast("int64")).rename(id=column)
+
+
+def read_log(shop: Shop) -> Log:
+    """Every interaction of the shop, as arrays.
 
     Raises:
         UnknownName: Nobody has had to do with any item yet.
     """
-    table = shop.engine.run(interactions(shop.events(start), shop.config.roles, shop.config.gap_minutes))
+    table = shop.engine.run(interactions(shop.events(), shop.config.roles, shop.config.gap_minutes))
     if table.num_rows == 0:
-        raise UnknownName(say("this log has no events of people with items."),
-                          do=[say("shopkeeper ingest {path} FILE", path=str(shop.path))],
-                          why=say("recommendations are learned from views, carts and purchases of items."))
+        raise _empty(shop)
     customers, customer = _rows(table["person"])
     items, item = _rows(table["item_id"])
     weight = table["weight"].to_numpy().astype(np.float32)
@@ -94,7 +107,63 @@ def read_log(shop: Shop, start: int | None = None) -> Log:
         n_items=len(items)).sorted()
     strongest = float(made.weight.max())
     role = next(role for role, value in WEIGHTS.items() if value == strongest)
-    return Log(customers, items, made, made.weight >= strongest, role, shop.now())
+    return Log(customers, items, made, made.weight >= strongest, role, shop.now(),
+               read_codes(shop, np.asarray(items.ids(), dtype=object)), shop.config.timezone)
+
+
+def _empty(shop: Shop) -> UnknownName:
+    return UnknownName(say("this log has no events of people with items."),
+                       do=[say("shopkeeper ingest {path} FILE", path=str(shop.path))],
+                       why=say("recommendations are learned from views, carts and purchases of items."))
+
+
+def read_counts(shop: Shop, column: str, cut: int) -> tuple[Vocabulary, npt.NDArray[np.float32],
+                                                            npt.NDArray[np.float32]]:
+    """The weighted count of lines of each item (`item_id`) or `person`.
+
+    Args:
+        shop: An opened shop.
+        column: `item_id` or `person`.
+        cut: Microseconds UTC.
+
+    Returns:
+        Ids, and for each its count since `cut`, and ever.
+
+    Raises:
+        UnknownName: Nobody has had to do with any item yet.
+    """
+    table = shop.engine.run(tallies(shop.events(), column, shop.config.roles, shop.config.gap_minutes, cut))
+    if table.num_rows == 0:
+        raise _empty(shop)
+    ids, row = _rows(table["id"])
+    weight = table["weight"].to_numpy()
+    recent, ever = (np.bincount(row, weight * table[name].to_numpy(), minlength=len(ids)).astype(np.float32)
+                    for name in ("recent", "ever"))
+    return ids, recent, ever
+
+
+def kind_of(category: str | None) -> str:
+    """The category that an item is compared in: its path without the last of three steps or more.
+
+    >>> kind_of("PRODUCE > TROPICAL FRUIT > BANANAS"), kind_of("Kitchen > Knives"), kind_of(None)
+    ('PRODUCE > TROPICAL FRUIT', 'Kitchen > Knives', '')
+    """
+    path = [part.strip() for part in (category or "").split(">")]
+    return " > ".join(path[:-1] if len(path) > 2 else path)
+
+
+def read_codes(shop: Shop, ids: npt.NDArray[Any]) -> npt.NDArray[np.int64] | None:
+    """The category code of each of these items, (n,), -1 where it has none; None where less than half have one."""
+    if not shop.engine.has("items"):
+        return None
+    table = shop.engine.run(shop.engine.table("items").select("item_id", "category"))
+    at = pc.index_in(pa.array(ids.tolist(), pa.string()), table["item_id"].combine_chunks())
+    found = table["category"].combine_chunks().take(at).dictionary_encode()
+    names = [kind_of(name) for name in found.dictionary.to_pylist()]
+    code = {name: number for number, name in enumerate(sorted(set(names) - {""}))}
+    of_name = np.array([code.get(name, -1) for name in names] + [-1], dtype=np.int64)
+    codes = of_name[np.asarray(pc.fill_null(found.indices, len(names)).to_numpy(zero_copy_only=False), dtype=np.int64)]
+    return codes if (codes >= 0).mean() >= 0.5 else None
 
 
 def _rows(column: Any) -> tuple[Vocabulary, npt.NDArray[np.int64]]:
@@ -132,10 +201,24 @@ class History:
         return Histories.single(rows[keep], when=self.when[keep], basket=self.basket[keep], weight=self.weight[keep])
 
 
-def read_history(shop: Shop, person: str) -> History:
-    """The history of one person up to now; empty for somebody that the log does not know."""
-    table = shop.engine.run(history_of(shop.events(), person, shop.config.roles, shop.config.gap_minutes))
-    return _history(table, "item_id")
+def read_history(shop: Shop, identity: str) -> tuple[History, str]:
+    """The history of one person up to now; empty for somebody that the log does not know.
+
+    Args:
+        shop: An opened shop.
+        identity: A pseudonym, or a customer or an anonymous visitor as the merchant knows them; the first of the
+            three that has a history is meant.
+
+    Returns:
+        The history, and the person's pseudonym; the customer's where there is no history.
+    """
+    key = shop.keys().pseudonym
+    names = list(dict.fromkeys([shop.person(identity), pseudonym(identity, "customer_id", key),
+                                pseudonym(identity, "anonymous_id", key)]))
+    table = shop.engine.run(history_of(shop.events(), names, shop.config.roles, shop.config.gap_minutes))
+    known = set(table["person"].unique().to_pylist())
+    person = next((name for name in names if name in known), names[0])
+    return _history(table.filter(pc.equal(table["person"], person)), "item_id"), person
 
 
 def read_takers(shop: Shop, item: str) -> History:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from shopkeeper.asking import question
-from shopkeeper.errors import BadInput, MissingTable, UnknownName
-from shopkeeper.evidence import ExactCount, Trial
+from shopkeeper.errors import BadInput, MissingTable, TooLittleHistory, UnknownName
+from shopkeeper.evidence import ExactCount
 from shopkeeper.recommend import inputs
 from shopkeeper.recommend.answers import AUDIENCE, BECAUSE, ITEMS, Audience, Items, Trials
-from shopkeeper.recommend.desk import Desk, desk
-from shopkeeper.recommend.methods.base import Histories
-from shopkeeper.recommend.rules import Rules, Shelf, allowed, boosted, notes, pick
+from shopkeeper.recommend.desk import Desk, desk, is_later, trial_of
+from shopkeeper.recommend.methods.base import Histories, ItemSets
+from shopkeeper.recommend.rules import Rules, Shelf, allowed, boosted, check_names, kept_pins, notes, pick
 from shopkeeper.recommend.trials import QUESTIONS
 from shopkeeper.shop import Shop
 from shopkeeper.words import Sentence, say
@@ -30,7 +30,7 @@ def next_items(shop: Shop, customer: str, *, n: int = 10, rules: Rules | None = 
 
     Args:
         shop: An opened shop; only read.
-        customer: The customer as the merchant knows it, or a pseudonym.
+        customer: The customer as the merchant knows it, or a pseudonym; else an anonymous visitor.
         n: How many items.
         rules: What to leave out, put first or limit.
 
@@ -39,6 +39,7 @@ def next_items(shop: Shop, customer: str, *, n: int = 10, rules: Rules | None = 
 
     Raises:
         BadInput: `n` is less than 1, or a rule makes no sense.
+        UnknownName: A rule names a category or brand that is not there, or the log has no items at all.
         MissingTable: A rule needs a table that the shop does not have.
 
     >>> next_items(Shop.simulated(customers=60, items=30, days=40), "nobody", n=3).table.num_rows
@@ -46,17 +47,19 @@ def next_items(shop: Shop, customer: str, *, n: int = 10, rules: Rules | None = 
     """
     _at_least_one(n)
     found = desk(shop, "recommend.next_items")
-    history = inputs.read_history(shop, shop.person(customer))
-    said = () if len(history.when) else (
-        say("the log has no item events of {customer}: these are the popular items.", customer=customer),)
+    history, person = inputs.read_history(shop, customer)
+    histories = history.over(found.things)
+    said = _about_history(customer, person, history, histories)
     asked = {"question": "recommend.next_items", "customer": customer, "n": n, "rules": rules or Rules()}
-    return _ranked(shop, found, history.over(found.things), (rules or Rules(), n), asked,
+    return _ranked(shop, found, histories, (rules or Rules(), n), asked,
                    title=say("What {customer} wants next", customer=customer), said=said)
 
 
 @question
 def similar_items(shop: Shop, item: str, *, n: int = 10, rules: Rules | None = None) -> Items:
     """Name the items that people turn to after this one.
+
+    Where the items table knows categories, that is what they look at or take next of the same category.
 
     Args:
         shop: An opened shop; only read.
@@ -71,7 +74,7 @@ def similar_items(shop: Shop, item: str, *, n: int = 10, rules: Rules | None = N
         UnknownName: Nobody ever had to do with the item.
     """
     asked = {"question": "recommend.similar_items", "item": item, "n": n, "rules": rules or Rules()}
-    return _beside(shop, (item,), (rules or Rules(), n), asked, say("Similar to {item}", item=item))
+    return _beside(shop, (item,), (rules or Rules(), n), asked, say("Similar to {item}", item=item), "next")
 
 
 @question
@@ -92,7 +95,8 @@ def goes_with(shop: Shop, items: tuple[str, ...], *, n: int = 10, rules: Rules |
     """
     items = (items,) if isinstance(items, str) else tuple(items)
     asked = {"question": "recommend.goes_with", "items": items, "n": n, "rules": rules or Rules()}
-    return _beside(shop, items, (rules or Rules(), n), asked, say("Goes with {items}", items=", ".join(items)))
+    return _beside(shop, items, (rules or Rules(), n), asked, say("Goes with {items}", items=", ".join(items)),
+                   "basket")
 
 
 @question
@@ -115,12 +119,16 @@ def audience(shop: Shop, item: str, *, n: int = 100) -> Audience:
     if not len(takers.when):
         raise _unknown(item)
     histories = takers.over(found.things)
+    have = histories.item[histories.weight >= found.had].astype(np.int64)
     ranked, scores = found.fitted.top(histories, shop.now(), min(n, len(found.things)),
-                                      exclude=None if found.repeats else histories.items())
+                                      exclude=None if found.repeats else ItemSets.of([have.tolist()]))
     rows = ranked[0][ranked[0] >= 0]
     table = _audience_table(takers, found.things.ids(rows), scores[0][: len(rows)], found.fitted.name)
+    said = () if found.repeats else (
+        say("who has it already is left out: in this shop people do not come back for things."),)
     return Audience(title=say("Who wants {item}", item=item), table=table, evidence=found.evidence,
-                    method=found.fitted.name, asked={"question": "recommend.audience", "item": item, "n": n})
+                    method=found.fitted.name, asked={"question": "recommend.audience", "item": item, "n": n},
+                    notes=(*found.notes, *said))
 
 
 @question
@@ -133,8 +141,8 @@ def evidence(shop: Shop) -> Trials:
     Returns:
         A row for each question and method; a question that has not been learned has none.
     """
-    trials = {name: Trial.from_dict(model.record["trial"]) for name in QUESTIONS
-              if (model := shop.installed(name)) is not None}
+    trials = {name: trial_of(model) for name in QUESTIONS
+              if (model := shop.installed(name)) is not None and not is_later(shop, model)}
     lines = [{"question": name.split(".")[1], "method": row.name, "metric": trial.setup.metric,
               "value": row.mean.estimate, "low": row.mean.low, "high": row.mean.high, "wins": row.name == trial.winner}
              for name, trial in trials.items() for row in trial.rows]
@@ -150,67 +158,119 @@ def evidence(shop: Shop) -> Trials:
                   asked={"question": "recommend.evidence"})
 
 
-def _beside(shop: Shop, items: tuple[str, ...], how: tuple[Rules, int], asked: dict[str, Any],
-            title: Sentence) -> Items:
+def _about_history(customer: str, person: str, history: inputs.History, known: Histories) -> tuple[Sentence, ...]:
+    """What must be said of whom the answer is about."""
+    if not len(history.when):
+        return (say("the log has no item events of {customer}: these are the popular items.", customer=customer),)
+    said = () if person[:2] != "a_" or person == customer else (
+        say("{customer} is no customer; this is the anonymous visitor of that name.", customer=customer),)
+    if not len(known.when):
+        return (*said, say("the items of {customer} are newer than what was learned: these are the popular items.",
+                           customer=customer))
+    return said
+
+
+def _beside(shop: Shop, items: tuple[str, ...], how: tuple[Rules, int], asked: dict[str, Any], title: Sentence,
+            beside: Literal["basket", "next"]) -> Items:
     """Items beside given ones: the given ones are the whole history, seen just now."""
     _at_least_one(how[1])
     found = desk(shop, str(asked["question"]))
     rows = found.things.rows(items)
-    if not items or (rows < 0).any():
-        raise _unknown(next((item for item, row in zip(items, rows.tolist(), strict=True) if row < 0), ""))
+    if not items:
+        raise BadInput(say("no item was named."), do=[say("--items ID")],
+                       why=say("what goes with something depends on what it is."))
+    for item, row in zip(items, rows.tolist(), strict=True):
+        if row < 0:
+            raise _newer(shop, item) if found.learned and len(inputs.read_takers(shop, item).when) else _unknown(item)
     now = shop.now()
     histories = Histories.single(rows, when=np.full(len(rows), now), basket=np.zeros(len(rows), dtype=np.int64))
-    return _ranked(shop, found, histories, how, asked, title=title, leave_out=rows)
+    return _ranked(shop, found, histories, how, asked, title=title, beside=beside)
 
 
 def _ranked(shop: Shop, found: Desk, histories: Histories, how: tuple[Rules, int], asked: dict[str, Any], *,
-            title: Sentence, said: tuple[Sentence, ...] = (), leave_out: npt.NDArray[np.int64] | None = None) -> Items:
+            title: Sentence, said: tuple[Sentence, ...] = (), beside: Literal["", "basket", "next"] = "") -> Items:
     """Rank, lay the rules over it, and say why."""
-    rules, n = how
-    now, things = shop.now(), found.things
+    (rules, n), now, things = how, shop.now(), found.things
+    _check_tables(shop, rules)
     shelf, titles = inputs.read_shelf(shop, np.asarray(things.ids(), dtype=object))
-    _check_rules(shop, rules)
-    seen, bought = (np.isin(np.arange(len(things)), histories.item[mask]) for mask in (
-        histories.weight >= 0, histories.weight >= BOUGHT))
-    keep, removed = allowed(rules, shelf, seen, bought)
-    if leave_out is not None:
-        keep[leave_out] = False
-    elif not found.repeats:
-        said = (*said, say("what the customer has already is left out: in this shop people do not come back for it."))
-        keep &= ~bought
-    order, score = _order(found, histories, now, rules, shelf, keep, n)
+    check_names(rules, shelf)
+    keep, removed, more = _allowed(found, histories, rules, shelf, beside)
+    order, score, idle = _order(found, histories, (now, n), rules, shelf, keep)
     rows, held = pick(order, rules, shelf, n)
     because = found.fitted.because(histories, np.asarray(rows, dtype=np.int64), now)
-    table = _items_table(found, shelf, titles, rows, score, _reasons(histories, because, things, titles))
-    counts = {**removed, **held}
-    return Items(title=title, table=table, evidence=found.evidence, method=found.fitted.name, asked=asked,
-                 removed=counts, notes=(*said, *notes(counts), *_unknown_pins(rules, things)))
+    reasons = _reasons(histories, because, things, titles, named=bool(beside))
+    said = (*found.notes, *said, *more, *notes({**removed, **held}), *_about_pins(rules, things), *idle)
+    return Items(title=title, table=_items_table(found, shelf, titles, rows, score, reasons), evidence=found.evidence,
+                 method=found.fitted.name, asked=asked, notes=said, catalogue=len(things), left=int(keep.sum()),
+                 removed={**removed, **held}, beside=beside)
 
 
-def _order(found: Desk, histories: Histories, now: int, rules: Rules, shelf: Shelf, keep: npt.NDArray[np.bool_],
-           n: int) -> tuple[npt.NDArray[np.int64], dict[int, float]]:
-    """Allowed item rows, best first, and the score of each; as many as the rules may need."""
-    limited = rules.max_per_category is not None or rules.max_per_brand is not None or bool(rules.boost)
-    k = len(shelf.ids) if limited else min(len(shelf.ids), n + len(rules.pin))
-    ranked, scores = found.fitted.top(histories, now, k, allowed=keep)
-    valid = ranked[0] >= 0
-    rows, values = ranked[0][valid], scores[0][valid].astype(np.float64)
+def _allowed(found: Desk, histories: Histories, rules: Rules, shelf: Shelf,
+             beside: str) -> tuple[npt.NDArray[np.bool_], dict[str, int], tuple[Sentence, ...]]:
+    """Which items may be shown, how many each rule removed, and what else must be said of that."""
+    rows = np.arange(len(shelf.ids))
+    seen, bought, had = (np.isin(rows, histories.item[histories.weight >= least])
+                         for least in (0.0, BOUGHT, found.had))
+    keep, removed = allowed(rules, shelf, seen, bought)
+    said = tuple(say("the pinned item {item} stays, although {rule} would have removed it.", item=item, rule=rule)
+                 for item, rule in kept_pins(rules, shelf, seen, bought))
+    if not beside and found.repeats:
+        return keep, {name: int(out.sum()) for name, out in removed.items()}, said
+    pinned = np.isin(shelf.ids, list(rules.pin))
+    out = keep & (seen if beside else had) & ~(np.zeros_like(pinned) if beside else pinned)
+    if not beside and out.any():
+        said = (*said, say("what the customer has already is left out: in this shop people do not come back for it."))
+    counts = {name: int(gone.sum()) for name, gone in removed.items()}
+    return keep & ~out, {**counts, "given" if beside else "had": int(out.sum())}, said
+
+
+def _order(found: Desk, histories: Histories, at: tuple[int, int], rules: Rules, shelf: Shelf,
+           keep: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], dict[int, float], tuple[Sentence, ...]]:
+    """Allowed item rows, best first, as many as the rules may need; the score of each; and which boosts did nothing.
+
+    Args:
+        found: Who ranks.
+        histories: For whom.
+        at: Now, microseconds UTC, and how many items are wanted.
+        rules: The rules.
+        shelf: (n_items,) what is known of the items.
+        keep: (n_items,) the allowed ones.
+    """
+    now, n = at
+    k = len(shelf.ids) if rules.reorder else min(len(shelf.ids), n + len(rules.pin))
+    rows, values = _valid(*found.fitted.top(histories, now, k, allowed=keep))
+    idle: list[str] = []
     if rules.boost:
         part = Shelf(shelf.ids[rows], shelf.category[rows], shelf.brand[rows], shelf.price[rows])
-        values = boosted(rules, part, values)
+        values, idle = boosted(rules, part, values)
         by = np.argsort(-values, kind="stable")
         rows, values = rows[by], values[by]
-    return rows, dict(zip(rows.tolist(), values.tolist(), strict=True))
+    pinned = found.things.rows(rules.pin)
+    mask = np.isin(np.arange(len(shelf.ids)), np.setdiff1d(pinned, rows))
+    also, theirs = _valid(*found.fitted.top(histories, now, len(rules.pin), allowed=mask)) if mask.any() else (
+        rows[:0], values[:0])
+    score = dict(zip([*rows.tolist(), *also.tolist()], [*values.tolist(), *theirs.tolist()], strict=True))
+    return rows, score, tuple(say("the boost {boost} changes nothing: those items have no score to multiply.",
+                                  boost=text) for text in idle)
 
 
-def _reasons(histories: Histories, because: Sequence[Any], things: Any, titles: npt.NDArray[Any]) -> list[list[Any]]:
-    """For each ranked item, the items of the history behind it, with how often and when last."""
+def _valid(ranked: npt.NDArray[np.int64], scores: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int64],
+                                                                                   npt.NDArray[np.float64]]:
+    """The one customer's rows and scores, without the empty places."""
+    here = ranked[0] >= 0
+    return ranked[0][here], scores[0][here].astype(np.float64)
+
+
+def _reasons(histories: Histories, because: Sequence[Any], things: Any, titles: npt.NDArray[Any], *,
+             named: bool) -> list[list[Any]]:
+    """For each ranked item, the items of the history behind it, with how often and when last if not just named."""
     ids = things.ids()
     times = np.bincount(histories.item, minlength=len(things)) if len(histories.item) else np.zeros(len(things), int)
     last = np.zeros(len(things), dtype=np.int64)
     np.maximum.at(last, histories.item, histories.when)
-    return [[{"item_id": ids[row], "title": titles[row], "share": float(share), "times": int(times[row]),
-              "last": int(last[row])} for row, share in reasons[:5]] for reasons in because]
+    return [[{"item_id": ids[row], "title": titles[row], "share": float(share),
+              "times": None if named else int(times[row]), "last": None if named else int(last[row])}
+             for row, share in reasons[:5]] for reasons in because]
 
 
 def _items_table(found: Desk, shelf: Shelf, titles: npt.NDArray[Any], rows: list[int], score: dict[int, float],
@@ -237,7 +297,7 @@ def _audience_table(takers: inputs.History, ids: list[str], scores: npt.NDArray[
         "last": pa.array([last.get(person) for person in ids], pa.timestamp("us"))}, schema=AUDIENCE)
 
 
-def _check_rules(shop: Shop, rules: Rules) -> None:
+def _check_tables(shop: Shop, rules: Rules) -> None:
     for needed, table in ((rules.needs_items, "items"), (rules.exclude_out_of_stock, "stock")):
         if needed and not shop.engine.has(table):
             raise MissingTable(say("a rule needs the table {table}, and this shop has none.", table=table),
@@ -246,9 +306,11 @@ def _check_rules(shop: Shop, rules: Rules) -> None:
                                why=say("categories and brands stand in the items table, stock on hand in stock."))
 
 
-def _unknown_pins(rules: Rules, things: Any) -> tuple[Sentence, ...]:
-    return tuple(say("the pinned item {item} is not in the log.", item=item) for item in rules.pin
-                 if item not in things)
+def _about_pins(rules: Rules, things: Any) -> tuple[Sentence, ...]:
+    boosts = [which for what, which in rules.factors() if what == "item"]
+    return (*(say("the pinned item {item} is not in the log.", item=item) for item in dict.fromkeys(rules.pin)
+              if item not in things),
+            *(say("the boosted item {item} is not in the log.", item=item) for item in boosts if item not in things))
 
 
 def _at_least_one(n: int) -> None:
@@ -262,3 +324,9 @@ def _unknown(item: str) -> UnknownName:
                        do=[say("name an item that somebody looked at or bought.")],
                        why=say("what goes with an item is learned from what people did with it."))
 
+
+
+def _newer(shop: Shop, item: str) -> TooLittleHistory:
+    return TooLittleHistory(say("item {item} came after what was learned.", item=repr(item)),
+                            do=[say("shopkeeper learn {path}", path=str(shop.path))],
+                            why=say("what goes with an item is learned from what people did with it."))

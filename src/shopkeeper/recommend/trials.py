@@ -16,21 +16,24 @@ import numpy as np
 import numpy.typing as npt
 
 from shopkeeper.asking import Progress, plain, silent
-from shopkeeper.errors import TooLittleHistory
+from shopkeeper.errors import BadInput, TooLittleHistory
 from shopkeeper.evidence import metrics
 from shopkeeper.evidence.splits import TimeSplit, rolling_origins
 from shopkeeper.evidence.trial import Scores, Setup, Trial, ladder
-from shopkeeper.recommend.cases import Cases, active_people, baskets, next_things, repeated_share
+from shopkeeper.recommend.cases import Cases, active_people, alike_things, baskets, next_things, repeated_share
 from shopkeeper.recommend.inputs import Log
 from shopkeeper.recommend.inputs import read_log as read
+from shopkeeper.recommend.methods.alike import Alike
 from shopkeeper.recommend.methods.base import Fitted, Interactions, Method
 from shopkeeper.recommend.methods.buy_again import BuyAgain
-from shopkeeper.recommend.methods.neighbours import Neighbours
+from shopkeeper.recommend.methods.neighbours import Neighbours, NeighboursParams
 from shopkeeper.recommend.methods.popular import Popular
+from shopkeeper.recommend.methods.same_category import SameCategory
 from shopkeeper.recommend.methods.together import Together
 from shopkeeper.words import Sentence, say
 
-__all__ = ["CONTESTS", "QUESTIONS", "Contest", "Fit", "known_methods", "learn", "read", "run"]
+__all__ = ["CONTESTS", "QUESTIONS", "Contest", "Fit", "Ran", "competing", "contest_of", "known_methods", "learn",
+           "read", "run"]
 
 K = 10                # NDCG@10, recall@10
 WITHIN = 14           # days of the test window, and of the validation window before it
@@ -46,32 +49,55 @@ class Contest:
 
     Attributes:
         question: `room.name`.
-        methods: The plainest first.
+        methods: Those that compete, the plainest first, made for a log; for none: as they are needed to read a model.
         cases: Builds what is asked and what was right, from the log, a split, a seed and how many at most.
         about: What a case is.
         rivals: Names of the plain ones, which every other must beat, for ever.
+        who: Whose cases they are.
         turned: It ranks people for an item: the log is turned round.
+        settings: Method -> the only settings that it tries here; by default all of its own.
     """
 
     question: str
-    methods: tuple[Method, ...]
+    methods: Callable[[Log | None], tuple[Method, ...]]
     cases: Callable[..., Cases]
     about: Sentence
     rivals: tuple[str, ...] = ("popular",)
+    who: Sentence = field(default_factory=lambda: say("customers"))
     turned: bool = False
+    settings: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+
+
+def _codes(log: Log | None) -> npt.ArrayLike:
+    return () if log is None or log.codes is None else log.codes
 
 
 CONTESTS: Mapping[str, Contest] = {contest.question: contest for contest in (
-    Contest("recommend.next_items", (Popular(), BuyAgain(), Neighbours()), active_people,
+    Contest("recommend.next_items", lambda log: (Popular(), BuyAgain(), Neighbours()), active_people,
             say("a person who came back within the window, and the items that they took"), ("popular", "buy_again")),
-    Contest("recommend.similar_items", (Popular(), Neighbours()), next_things,
-            say("an item that a person turned to, and the other items that they turned to next")),
-    Contest("recommend.goes_with", (Popular(), Together()), baskets,
+    Contest("recommend.similar_items", lambda log: (Popular(), Neighbours()), next_things,
+            say("an item that a person turned to, and the other items that they turned to next"),
+            settings={"neighbours": tuple(Neighbours().candidates()[:2])}),
+    Contest("recommend.goes_with", lambda log: (Popular(), Together()), baskets,
             say("one item of a basket, and the others in it")),
-    Contest("recommend.audience", (Popular(), BuyAgain(), Neighbours()), active_people,
-            say("an item, and the people who took it within the window"), ("popular", "buy_again"), turned=True),
+    Contest("recommend.audience", lambda log: (Popular(), BuyAgain(), Neighbours()), active_people,
+            say("an item, and the people who took it within the window"), ("popular", "buy_again"), say("items"),
+            turned=True),
 )}
+# Where the items table knows categories, what is similar is looked for among things of a kind.
+OF_A_KIND = Contest(
+    "recommend.similar_items",
+    lambda log: (Popular(), SameCategory(_codes(log)), Neighbours(), Alike(_codes(log))), alike_things,
+    say("an item that a person turned to, and the other items of its category that they turned to later"),
+    ("popular", "same_category"), settings={"neighbours": (NeighboursParams(),)})
 QUESTIONS: tuple[str, ...] = tuple(CONTESTS)
+
+
+def contest_of(question: str, log: Log) -> Contest:
+    """The contest of a question over a log."""
+    if question == OF_A_KIND.question and log.codes is not None:
+        return OF_A_KIND
+    return CONTESTS[question]
 
 
 @dataclass(frozen=True)
@@ -95,10 +121,16 @@ class Entry:
     """One method on its way through a trial."""
 
     method: Method
+    candidates: tuple[Any, ...]
     params: Any = None
     seconds: float = 0.0
     values: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     extras: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def fits(self) -> int:
+        """How often it is fitted: once a setting where there is a choice, and once for the test."""
+        return 1 + (len(self.candidates) if len(self.candidates) > 1 else 0)
 
 
 @dataclass(frozen=True)
@@ -115,23 +147,35 @@ def run(log: Log, question: str, *, extra: Sequence[Method] = (), seed: int = 0,
 
     Raises:
         TooLittleHistory: Fewer than 50 cases in a window, or a log shorter than three windows.
+        BadInput: Two methods have one name.
     """
-    contest = CONTESTS[question]
+    contest = contest_of(question, log)
+    methods = [*contest.methods(log), *_from_outside(question), *extra]
+    _named_once(methods)
     log = log.turned() if contest.turned else log
     origins = rolling_origins(int(log.interactions.when.min()), log.now, horizon=WITHIN, n=2)
     repeats = repeated_share(log, origins[0]) >= REPEATS
     valid, test = (_cases(contest, log, split, seed, repeats) for split in origins)
-    entries = [Entry(method) for method in (*contest.methods, *_from_outside(question), *extra)]
-    progress.start(say("trial of {question}", question=question), len(entries))
+    entries = [Entry(method, tuple(contest.settings.get(method.name) or method.candidates())) for method in methods]
+    progress.start(say("trial of {question}", question=question), sum(entry.fits for entry in entries))
     for entry in entries:
-        _choose(entry, log.interactions, valid, origins[0])
+        _choose(entry, log.interactions, valid, origins[0], progress)
         _score(entry, log.interactions, test, origins[1])
         progress.advance()
     scores = [Scores(entry.method.name, entry.values, test.cluster, entry.extras, plain(entry.params), entry.seconds)
               for entry in entries]
-    setup = Setup(question, f"NDCG@{K}", origins[1], seed=seed)
+    setup = Setup(question, f"NDCG@{K}", origins[1], log.timezone, contest.who, seed=seed)
     trial = ladder(scores, setup, rivals=contest.rivals)
     return Ran(trial, next(entry for entry in entries if entry.method.name == trial.winner), repeats)
+
+
+def _named_once(methods: Sequence[Method]) -> None:
+    names = [method.name for method in methods]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise BadInput(say("two methods are called {name}.", name=repr(twice[0])),
+                       do=[say("give yours a name of its own.")],
+                       why=say("a trial, and the model that it installs, know a method by its name."))
 
 
 def learn(log: Log, question: str, *, seed: int = 0, progress: Progress = silent) -> Fit:
@@ -159,18 +203,17 @@ def _cases(contest: Contest, log: Log, split: TimeSplit, seed: int, repeats: boo
     return cases
 
 
-def _choose(entry: Entry, interactions: Interactions, cases: Cases, split: TimeSplit) -> None:
-    """The parameters with the best mean on the validation window."""
-    past = interactions.before(split.train_until)
-    best = -1.0
-    candidates = entry.method.candidates()
-    for params in candidates:
-        if len(candidates) == 1:
-            entry.params = params
-            return
+def _choose(entry: Entry, interactions: Interactions, cases: Cases, split: TimeSplit, progress: Progress) -> None:
+    """The parameters with the best mean on the validation window; the first of equals."""
+    entry.params = entry.candidates[0]
+    if len(entry.candidates) == 1:
+        return
+    past, best = interactions.before(split.train_until), -1.0
+    for params in entry.candidates:
         value = float(_ndcg(entry.method.fit(past, split.train_until, params), cases, split)[0].mean())
         if value > best:
             best, entry.params = value, params
+        progress.advance()
 
 
 def _score(entry: Entry, interactions: Interactions, cases: Cases, split: TimeSplit) -> None:
@@ -192,8 +235,15 @@ def _ndcg(fitted: Fitted, cases: Cases, split: TimeSplit) -> tuple[npt.NDArray[n
 
 
 def known_methods(question: str) -> dict[str, Method]:
-    """Name -> method, of all that compete for a question."""
-    return {method.name: method for method in (*CONTESTS[question].methods, *_from_outside(question))}
+    """Name -> method, of all that compete for a question, made to read a model."""
+    contests = [contest for contest in (CONTESTS[question], OF_A_KIND) if contest.question == question]
+    made = [method for contest in contests for method in contest.methods(None)]
+    return {method.name: method for method in (*made, *_from_outside(question))}
+
+
+def competing(question: str) -> list[str]:
+    """The names of all that compete for a question: where another joins them, a trial is no longer fresh."""
+    return sorted(known_methods(question))
 
 
 def _from_outside(question: str) -> list[Method]:

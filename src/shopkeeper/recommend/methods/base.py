@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -335,13 +335,12 @@ def at_least_kth(indptr: npt.NDArray[Any], value: Floats, k: int) -> npt.NDArray
 
 
 def checked(params: Any, limits: Mapping[str, tuple[float, float]]) -> None:
-    """Hold every number of a setting within its limits (both ends allowed).
+    """Hold the numbers of a setting within their limits (both ends allowed).
 
     Raises:
         BadInput: A number lies outside.
     """
-    for name in (f.name for f in fields(params)):
-        low, high = limits.get(name, (-np.inf, np.inf))
+    for name, (low, high) in limits.items():
         value = getattr(params, name)
         if value is not None and not low <= value <= high:
             raise BadInput(say("{name} is {value}; it must lie between {low} and {high}.", name=name, value=value,

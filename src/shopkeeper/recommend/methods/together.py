@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from shopkeeper.recommend.methods.neighbours import Neighbours, NeighboursParams
+import numpy.typing as npt
 
-__all__ = ["Together"]
+from shopkeeper.recommend.methods.base import Interactions, Meta
+from shopkeeper.recommend.methods.neighbours import Neighbours, NeighboursFitted, NeighboursParams
+
+__all__ = ["Together", "TogetherFitted"]
 
 
 class Together(Neighbours):
@@ -16,7 +20,25 @@ class Together(Neighbours):
         Deshpande, Karypis (2004), Item-Based Top-N Recommendation Algorithms, 4.1.
     """
 
+    name = "together"
+
     def candidates(self) -> Sequence[NeighboursParams]:
         """From counts that favour common items to lifts that favour particular ones."""
         return [NeighboursParams(ahead=0, share=1.0, keep=100, source=0.5, damp=1.0, target=target)
                 for target in (0.3, 0.6)]
+
+    def fit(self, interactions: Interactions, now: int, params: NeighboursParams) -> TogetherFitted:
+        """As `Neighbours.fit`."""
+        fitted = super().fit(interactions, now, params)
+        return TogetherFitted(fitted.popularity, fitted.links, params)
+
+    def restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: Meta) -> TogetherFitted:
+        """The inverse of `NeighboursFitted.state`."""
+        fitted = super().restore(arrays, meta)
+        return TogetherFitted(fitted.popularity, fitted.links, fitted.params)
+
+
+class TogetherFitted(NeighboursFitted):
+    """Links within a basket."""
+
+    name = Together.name
