@@ -5,7 +5,9 @@ A shop knows no room. A question takes a shop; no verb is ever added here for a 
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -19,18 +21,18 @@ from pathlib import Path
 from typing import Any
 
 from shopkeeper.asking import Progress, silent
-from shopkeeper.errors import BadInput, MixedCurrencies, NotAShop
+from shopkeeper.errors import BadInput, MixedCurrencies, NotAShop, UnknownName
 from shopkeeper.events.mapping import Mapping
 from shopkeeper.events.pseudonyms import GUEST, Keys, pseudonym
 from shopkeeper.events.readers import ReadOptions
-from shopkeeper.events.schema import KINDS, ROLES, Role
+from shopkeeper.events.schema import KINDS, ROLES, TABLES, Role
 from shopkeeper.events.times import check_zone
 from shopkeeper.warehouse import clock, models
 from shopkeeper.warehouse.engine import Engine
 from shopkeeper.warehouse.ingest import Received, Source, Task, ingest, preview
 from shopkeeper.warehouse.manifest import Manifest
 from shopkeeper.warehouse.store import Store, durable_write
-from shopkeeper.words import say
+from shopkeeper.words import Sentence, say
 
 
 @dataclass(frozen=True)
@@ -67,32 +69,47 @@ class ShopConfig:
                 f"{kinds}\n")
 
     @classmethod
-    def from_toml(cls, text: str, path: Path) -> ShopConfig:
-        """Read `shop.toml`.
+    def read(cls, path: Path) -> ShopConfig:
+        """Read a `shop.toml`.
 
         Raises:
             BadInput: The file is no TOML, or a value in it makes no sense.
         """
         try:
-            data = tomllib.loads(text)
+            data = tomllib.loads(path.read_text("utf-8"))
             shop, sessions, kinds = data.get("shop", {}), data.get("sessions", {}), data.get("kinds", {})
             config = cls(str(shop.get("name", "")), str(shop.get("currency", "")).upper(),
                          str(shop.get("timezone", "UTC")), int(sessions.get("gap_minutes", 30)), dict(kinds))
-        except (tomllib.TOMLDecodeError, AttributeError, TypeError, ValueError) as wrong:
+        except (OSError, AttributeError, TypeError, ValueError) as wrong:
             raise BadInput(say("{path} cannot be read: {wrong}", path=str(path), wrong=str(wrong)),
                            do=[say("mend the file, or move it away to get a fresh one.")],
                            why=say("the currency, the time zone and the kinds of the shop stand there.")) from wrong
-        check_zone(config.timezone)
-        for kind, role in config.kinds.items():
+        config.check(path)
+        return config
+
+    def check(self, path: Path) -> None:
+        """Refuse settings that make no sense."""
+        check_zone(self.timezone)
+        if not re.fullmatch(r"([A-Z]{3})?", self.currency):
+            raise _wrong(path, "currency", self.currency, say("three letters, such as EUR; or none"))
+        if not 1 <= self.gap_minutes <= 24 * 60:
+            raise _wrong(path, "gap_minutes", self.gap_minutes, say("a number of minutes from 1 to 1440"))
+        for kind, role in self.kinds.items():
+            if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", kind):
+                raise _wrong(path, "kinds", kind, say("lower-case letters, digits and underscores, such as play"))
             if role not in ROLES:
                 raise BadInput(say("{path} gives {kind} the role {role}.", path=str(path), kind=kind, role=repr(role)),
                                do=[say("one of: {names}", names=", ".join(ROLES))],
                                why=say("questions work on the roles that kinds play."))
-        return config
+
+
+def _wrong(path: Path, name: str, value: object, right: Sentence) -> BadInput:
+    return BadInput(say("{path} says {name} = {value}.", path=str(path), name=name, value=repr(value)), do=[right],
+                    why=say("the currency, the time zone and the kinds of the shop stand there."))
 
 
 def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 class Shop:
@@ -127,7 +144,7 @@ class Shop:
         folder = Path(path)
         if not (folder / "shop.toml").is_file():
             _found(folder, create)
-        config = ShopConfig.from_toml((folder / "shop.toml").read_text("utf-8"), folder / "shop.toml")
+        config = ShopConfig.read(folder / "shop.toml")
         return cls(Store(folder), config, until=_moment(as_of), engine=engine)
 
     @classmethod
@@ -201,6 +218,10 @@ class Shop:
 
     def _task(self, mapping: Mapping | None, table: str, received_at: int | None, options: Any,
               name: str = "table") -> Task:
+        if table != "events" and table not in TABLES:
+            raise UnknownName(say("there is no table {name}.", name=repr(table)),
+                              do=[say("one of: {names}", names=", ".join(("events", *TABLES)))],
+                              why=say("each table has columns and a key of its own."))
         moment = received_at if received_at is not None else int(datetime.now(UTC).timestamp() * 1e6)
         return Task(mapping or Mapping(), table, self.config.roles, self.keys(), moment, ReadOptions(**options), name)
 
@@ -208,8 +229,11 @@ class Shop:
         """The shop's two keys."""
         folder = self.path / "keys"
         try:
-            return Keys(*(bytes.fromhex((folder / f"{name}.key").read_text("ascii").strip())
+            keys = Keys(*(bytes.fromhex((folder / f"{name}.key").read_text("ascii").strip())
                           for name in ("pseudonym", "vault")))
+            if {len(keys.pseudonym), len(keys.vault)} != {32}:
+                raise ValueError("a key has 32 bytes")
+            return keys
         except (OSError, ValueError) as wrong:
             raise NotAShop(say("the keys of {path} are missing or damaged.", path=str(self.path)),
                            do=[say("put back the folder keys/ from your backup.")],
@@ -217,7 +241,7 @@ class Shop:
 
     def person(self, identity: str) -> str:
         """The pseudonym of a customer: of an identity as the merchant knows it, or of a pseudonym itself."""
-        if identity.startswith(("c_", "a_", GUEST)) and len(identity) == 26:
+        if identity.startswith(GUEST) or re.fullmatch(r"[ac]_[a-z2-7]{24}", identity):
             return identity
         return pseudonym(identity, "customer_id", self.keys().pseudonym)
 
@@ -226,18 +250,24 @@ class Shop:
         return clock.latest(self.engine, self.until)
 
     def currency(self) -> str:
-        """The currency of money questions: the declared one, else the only one of the log.
+        """The currency of money questions: the declared one, else the only one of the log; empty where there is none.
 
         Raises:
-            MixedCurrencies: The log has several and none is declared.
+            MixedCurrencies: The log has several, or another one than the declared one.
         """
-        found = clock.currencies(self.engine, self.until)
+        found = sorted({*clock.currencies(self.engine, self.until), *filter(None, [self.config.currency])})
+        if len(found) > 1 and self.config.currency:
+            raise MixedCurrencies(
+                say("the shop counts in {currency}, and the log has money in {names}.", currency=self.config.currency,
+                    names=", ".join(name for name in found if name != self.config.currency)),
+                do=[say("ask the questions that need no money, or ingest one currency into each shop.")],
+                why=say("amounts in different currencies cannot be added up without rates."))
         if len(found) > 1:
             raise MixedCurrencies(
                 say("the log has money in {names}.", names=", ".join(found)),
                 do=[say("ask the questions that need no money, or ingest one currency into each shop.")],
-                why=say("amounts in different currencies cannot be added up without rates.")) from None
-        return self.config.currency or (found[0] if found else "")
+                why=say("amounts in different currencies cannot be added up without rates."))
+        return found[0] if found else ""
 
     def installed(self, question: str) -> models.Model | None:
         """The model that serves a question (`recommend.next_items`), or None where nothing has been learned."""
@@ -259,6 +289,8 @@ def _found(folder: Path, create: bool, config: ShopConfig | None = None) -> None
     (folder / "keys").chmod(0o700)
     for name in ("pseudonym", "vault"):
         path = folder / "keys" / f"{name}.key"
+        if path.exists():  # put back by hand: what they opened before they must open again
+            continue
         durable_write(path, secrets.token_hex(32).encode("ascii"))
         path.chmod(0o600)
     durable_write(folder / "shop.toml", (config or ShopConfig()).to_toml().encode("utf-8"))

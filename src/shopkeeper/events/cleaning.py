@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from shopkeeper.errors import BadMapping
 from shopkeeper.events import values
-from shopkeeper.events.items import expand
+from shopkeeper.events.items import Spread, expand
 from shopkeeper.events.mapping import Plan
 from shopkeeper.events.props import props
 from shopkeeper.events.pseudonyms import GUEST, VAULT, Keys, prefix_of_ip, pseudonyms
@@ -36,15 +36,15 @@ from shopkeeper.events.schema import (
     TIME,
     Role,
 )
-from shopkeeper.events.times import TimeRule, times
+from shopkeeper.events.times import TimeRule, impossible, times
 from shopkeeper.words import say
 
 STAGED = pa.schema([*EVENTS, ("digest", pa.binary(16)), ("own_id", pa.bool_()), ("record", pa.int64()),
                     ("file", pa.string()), ("source_line", pa.int64()), ("raw", pa.binary())])
 REJECTED = pa.schema([("file", pa.string()), ("source_line", pa.int64()), ("reason", pa.string()),
                       ("detail", pa.string()), ("field", pa.string()), ("record", pa.string())])
-_CLOCKS = frozenset({"client_ts", "sent_at", "received_at"})
-_NOT_BODY = _CLOCKS | {"event_id", "source", "schema_version"}
+_NOT_BODY = frozenset({"client_ts", "sent_at", "received_at", "event_id", "source", "schema_version", "props"})
+_LARGEST_LINE = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -107,25 +107,27 @@ class Cleaner:
 
     def clean(self, batch: RawBatch) -> Cleaned:
         """Clean one batch."""
-        raw = encode_records(batch.table)
-        draft, unread, identities = self._draft(batch)
+        raw = values.flat(encode_records(batch.table))
+        draft, identities = self._draft(batch)
         check(draft)
-        derived = _derive(draft, self.plan)
-        draft.columns["props"] = props(self._left_over(draft, batch), draft.n)
-        record = self.next_record + np.arange(draft.n, dtype=np.int64)
-        self.next_record += draft.n + len(batch.broken)
-        events = self._events(draft, batch, raw, record, derived)
-        bad = draft.reason != ""
-        rejected = pa.concat_tables([self._rejected(draft, batch, raw, bad), broken_rows(batch, self.file)])
-        return Cleaned(events, rejected, draft.n + len(batch.broken), unread, derived, identities)
+        derived = _derive(draft)
+        left_over = self._left_over(draft, batch)
+        draft.columns["props"] = props(left_over, draft.n)
+        content = content_digest(raw, self.plan.mapping.source, self.keys.pseudonym)
+        spread = expand(self._rows(draft, content), draft, derived)
+        came = {"file": pa.repeat(pa.scalar(self.file), draft.n), "source_line": pa.array(np.asarray(batch.line)),
+                "record": pa.array(self.next_record + np.arange(draft.n, dtype=np.int64)), "raw": raw}
+        events = _events(draft, spread, content, left_over, came)
+        self.next_record += batch.received
+        rejected = pa.concat_tables([_rejected(draft, batch, raw, self.file), broken_rows(batch, self.file)])
+        return Cleaned(events, rejected, batch.received, draft.unread, derived, identities)
 
     def _left_over(self, draft: Draft, batch: RawBatch) -> dict[str, Any]:
         """Unmapped columns, and the cells of mapped ones that could not be read, by their name in the source."""
         cells = {name: values.flat(batch.table.column(name)) for name in self.plan.unmapped}
         for name, mask in draft.unreadable.items():
-            if name != "ts":
-                cells[self.plan.columns.get(name, name)] = pc.if_else(
-                    pa.array(mask), values.text(self._cells(batch, name)), None)
+            if name != "ts" and name in self.plan.columns:
+                cells[self.plan.columns[name]] = pc.if_else(pa.array(mask), values.text(self._cells(batch, name)), None)
         return cells
 
     def _cells(self, batch: RawBatch, name: str) -> Any:
@@ -134,7 +136,7 @@ class Cleaner:
             return values.flat(batch.table.column(self.plan.columns[name]))
         return pa.repeat(pa.scalar(self.plan.mapping.constants[name]), batch.table.num_rows)
 
-    def _draft(self, batch: RawBatch) -> tuple[Draft, Counter[str], pa.Table]:
+    def _draft(self, batch: RawBatch) -> tuple[Draft, pa.Table]:
         n = batch.table.num_rows
         present = {*self.plan.columns, *self.plan.mapping.constants}
         columns, unreadable = {}, {}
@@ -142,44 +144,47 @@ class Cleaner:
             columns[name], bad = self._read(name, self._cells(batch, name))
             if bad.any():
                 unreadable[name] = bad
-        unread = Counter({name: int(mask.sum()) for name, mask in unreadable.items() if name != "ts"})
-        draft = Draft(n, columns, unreadable, self.kinds, lined="line" in columns)
+        draft = Draft(n, columns, unreadable, self.kinds)
+        draft.unread.update({name: int(mask.sum()) for name, mask in unreadable.items() if name != "ts"})
+        self._correct_clock(draft)
         self._normalise(draft)
         people = ("customer_id", "anonymous_id")
         identities = self._pseudonymise(draft, too_long(draft, people) | unprintable(draft, people))
-        return draft, unread, identities
+        return draft, identities
 
     def _read(self, name: str, cells: Any) -> values.Read:
         kind = BY_NAME[name].type if name in BY_NAME else pa.string()
-        if kind == TIME:
-            return times(cells, self.time_rule)
-        readers: dict[Any, Callable[[Any], values.Read]] = {
-            MONEY: values.money, pa.float64(): values.number, pa.int64(): values.whole, pa.int32(): values.whole}
-        if kind in readers:
-            return readers[kind](cells)
-        return values.text(cells), values.nothing(len(cells))
+        return _readers(self.time_rule).get(kind, _as_text)(cells)
+
+    def _correct_clock(self, draft: Draft) -> None:
+        """`ts` from the sender's clocks where it is not given; a time that cannot be is unreadable."""
+        client = draft.get("client_ts")
+        draft.said_at = pc.coalesce(draft.get("ts"), client)
+        if "client_ts" in draft.columns:
+            skew = pc.subtract(pc.cast(draft.get("received_at"), pa.int64()), pc.cast(draft.get("sent_at"), pa.int64()))
+            right = pc.cast(pc.add(pc.cast(client, pa.int64()), pc.fill_null(skew, 0)), TIME)
+            unread = {name: draft.unreadable.get(name, values.nothing(draft.n)) for name in ("ts", "client_ts")}
+            given, bad = draft.has("ts") | unread["ts"], unread["client_ts"] | impossible(right)
+            draft.columns["ts"] = pc.coalesce(draft.get("ts"), pc.if_else(pa.array(bad | given), None, right))
+            draft.unreadable["ts"] = unread["ts"] | (bad & ~given)
+        received = pa.scalar(self.received_at, pa.int64()).cast(TIME)
+        draft.columns["received_at"] = pc.coalesce(draft.get("received_at"), received)
 
     def _normalise(self, draft: Draft) -> None:
-        """Kinds by the mapping, codes in one case, the clock corrected, guests named."""
+        """Kinds by the mapping, codes in one case, addresses cut short."""
         columns, mapping = draft.columns, self.plan.mapping
         if mapping.kinds and "event" in columns:
             theirs, ours = list(mapping.kinds), list(mapping.kinds.values())
             place = pc.index_in(columns["event"], pa.array(theirs))
             columns["event"] = pc.coalesce(pa.array(ours).take(place), columns["event"])
-        if "currency" in columns:
-            columns["currency"] = pc.utf8_upper(columns["currency"])
         if mapping.currency is not None:
             columns["currency"] = pc.coalesce(draft.get("currency"), pa.scalar(mapping.currency))
+        if "currency" in columns:
+            columns["currency"] = pc.utf8_upper(columns["currency"])
         if "ip_prefix" in columns:
             cells = columns["ip_prefix"]
             filled = values.mask_of(pc.is_valid(cells))
             columns["ip_prefix"] = values.by_unique(cells, filled, prefix_of_ip, pa.string())
-        if "client_ts" in columns:
-            skew = pc.subtract(pc.cast(draft.get("received_at"), pa.int64()), pc.cast(draft.get("sent_at"), pa.int64()))
-            client = pc.cast(columns["client_ts"], pa.int64())
-            columns["ts"] = pc.coalesce(draft.get("ts"), pc.cast(pc.add(client, pc.fill_null(skew, 0)), TIME))
-        received = pa.scalar(self.received_at, pa.int64()).cast(TIME)
-        columns["received_at"] = pc.coalesce(draft.get("received_at"), received)
 
     def _pseudonymise(self, draft: Draft, skip: values.Mask) -> pa.Table:
         """Raw identities out, pseudonyms in; a guest's order gets an anonymous id of its own."""
@@ -207,37 +212,63 @@ class Cleaner:
         ordered = pa.array(draft.kind_in(NEEDS_ORDER))
         draft.columns["order_id"] = pc.coalesce(draft.get("order_id"), pc.if_else(ordered, made, None))
 
-    def _events(self, draft: Draft, batch: RawBatch, raw: Any, record: Any, derived: Counter[str]) -> pa.Table:
-        """The accepted rows, item lines spread out, with their digests."""
-        digest = content_digest(raw, self.plan.mapping.source, self.keys.pseudonym)
-        own = draft.has("event_id")
+    def _rows(self, draft: Draft, content: Any) -> pa.Table:
+        """(n,) rows of the event table, one a record; what has no id is named after its content."""
         columns = {column.name: draft.get(column.name) for column in COLUMNS}
-        columns["event_id"] = pc.coalesce(columns["event_id"], _hex(digest))
+        columns["event_id"] = pc.coalesce(columns["event_id"], _hex(content))
         columns["line"] = pc.cast(pc.fill_null(columns["line"], 0), pa.int32())
         columns["source"] = pa.repeat(pa.scalar(self.plan.mapping.source), draft.n)
         columns["schema_version"] = pa.repeat(pa.scalar(SCHEMA_VERSION), draft.n)
-        table = pa.table(columns, schema=EVENTS)
-        spread, parent = expand(table, draft, derived)
-        keep = np.flatnonzero(draft.reason[parent] == "")
-        spread, parent = spread.take(pa.array(keep)), parent[keep]
-        body = digest.take(pa.array(parent))
-        if own.any():
-            mine = own[parent]
-            body = pc.if_else(pa.array(mine), body_digest(spread), body)
-        return pa.table({
-            **{name: spread.column(name) for name in EVENTS.names}, "digest": body, "own_id": pa.array(own[parent]),
-            "record": pa.array(record[parent]), "file": pa.repeat(pa.scalar(self.file), len(parent)),
-            "source_line": pa.array(np.asarray(batch.line)[parent]), "raw": values.flat(raw).take(pa.array(parent)),
-        }, schema=STAGED)
+        return pa.table(columns, schema=EVENTS)
 
-    def _rejected(self, draft: Draft, batch: RawBatch, raw: Any, bad: values.Mask) -> pa.Table:
-        rows = np.flatnonzero(bad)
-        originals = [original(cell) for cell in values.flat(raw).take(pa.array(rows)).to_pylist()]
-        return pa.table({
-            "file": [self.file] * len(rows), "source_line": np.asarray(batch.line)[rows],
-            "reason": draft.reason[rows].tolist(), "detail": [None] * len(rows),
-            "field": draft.where[rows].tolist(), "record": originals,
-        }, schema=REJECTED)
+
+def _events(draft: Draft, spread: Spread, content: Any, left_over: Mapping[str, Any], came: Mapping[str, Any]
+            ) -> pa.Table:
+    """The accepted rows (`STAGED`) with their digests.
+
+    Args:
+        draft: The batch.
+        spread: Its rows, item lists spread out.
+        content: (n,) digests of the records as they came.
+        left_over: Cells beyond our columns.
+        came: `record`, `file`, `source_line` and `raw` of each record.
+    """
+    keep = pa.array(np.flatnonzero(draft.reason[spread.parent] == ""))
+    rows, apart, place = spread.rows.take(keep), spread.apart.take(keep), pa.array(spread.parent).take(keep)
+    own, body = draft.has("event_id")[place.to_numpy()], content.take(place)
+    if own.any():
+        said = rows.set_column(rows.column_names.index("ts"), "ts", draft.said_at.take(place))
+        rest = encode_records(pa.table(dict(left_over))) if left_over else pa.nulls(draft.n, pa.binary())
+        body = pc.if_else(pa.array(own), body_digest(said, apart, values.flat(rest).take(place)), body)
+    return pa.table({**{name: rows.column(name) for name in EVENTS.names}, "digest": body, "own_id": pa.array(own),
+                     **{name: cells.take(place) for name, cells in came.items()}}, schema=STAGED)
+
+
+def _as_text(cells: Any) -> values.Read:
+    return values.text(cells), values.nothing(len(cells))
+
+
+def _line(cells: Any) -> values.Read:
+    lines, bad = values.whole(cells)
+    large = values.mask_of(pc.greater(lines, _LARGEST_LINE))
+    return pc.if_else(pa.array(large), None, lines), bad | large
+
+
+def _readers(rule: TimeRule) -> dict[Any, Callable[[Any], values.Read]]:
+    """How the cells of a column are read, by its type; whatever is not here is text."""
+    return {TIME: lambda cells: times(cells, rule), MONEY: values.money, pa.float64(): values.number,
+            pa.int64(): values.whole, pa.int32(): _line}
+
+
+def _rejected(draft: Draft, batch: RawBatch, raw: Any, file: str) -> pa.Table:
+    """The records of a batch that broke a rule, as quarantine rows."""
+    rows = np.flatnonzero(draft.reason != "")
+    originals = [original(cell) for cell in raw.take(pa.array(rows)).to_pylist()]
+    return pa.table({
+        "file": [file] * len(rows), "source_line": np.asarray(batch.line)[rows],
+        "reason": draft.reason[rows].tolist(), "detail": [None] * len(rows),
+        "field": draft.where[rows].tolist(), "record": originals,
+    }, schema=REJECTED)
 
 
 def broken_rows(batch: RawBatch, file: str) -> pa.Table:
@@ -260,61 +291,107 @@ def content_digest(raw: Any, source: str, key: bytes) -> Any:
                      for cell in values.flat(raw).to_pylist()], pa.binary(16))
 
 
-def body_digest(table: pa.Table) -> Any:
-    """(n,) 16-byte digests of canonical rows without the clocks: the same event sent again has the same body."""
-    n = table.num_rows
+def body_digest(table: pa.Table, apart: Any, rest: Any) -> Any:
+    """Digests of canonical rows without the clocks: the same event sent again has the same body.
+
+    Args:
+        table: (m,) rows of the event table, `ts` as the sender said it; `props` is left out.
+        apart: (m,) JSON text of what an item has beyond our columns.
+        rest: (m,) the record's own cells beyond our columns, encoded: so that the type in which a file keeps them, and
+            the order of its columns, do not matter.
+
+    Returns:
+        (m,) binary(16).
+    """
+    n, new = table.num_rows, hashlib.blake2b
     names = [name for name in table.column_names if name not in _NOT_BODY and table.column(name).null_count < n]
     encoded = values.flat(encode_records(table.select(names))).to_pylist()
-    return pa.array([hashlib.blake2b(cell or b"", digest_size=16).digest() for cell in encoded], pa.binary(16))
+    item = pc.cast(apart, pa.binary()).to_pylist()
+    return pa.array([new(b"%b\0%b\0%b" % (cell or b"", one or b"", other or b""), digest_size=16).digest()
+                     for cell, one, other in zip(encoded, item, rest.to_pylist(), strict=True)], pa.binary(16))
 
 
 def _hex(digest: Any) -> Any:
     return pa.array([cell.hex() for cell in digest.to_pylist()], pa.string())
 
 
-def _derive(draft: Draft, plan: Plan) -> Counter[str]:
-    """Cells that follow from others by a named rule; each rule counts what it filled."""
+def _derive(draft: Draft) -> Counter[str]:
+    """Cells that follow from others by a named rule; each rule counts what it filled.
+
+    Only records that stand for themselves: with a list of items, or with a line of their own, the money may be of
+    several things.
+    """
     counts: Counter[str] = Counter()
-    sold = draft.kind_in(frozenset({"purchase", "refund"})) & ~draft.has("items")
-    if "value" in draft.columns and "quantity" in draft.columns:
-        quantity, worth = draft.columns["quantity"], pc.cast(draft.columns["value"], pa.float64())
-        fill = sold & draft.has("value") & draft.has("item_id") & ~draft.has("price")
-        fill &= values.mask_of(pc.greater(quantity, 0))
-        each = pc.cast(pc.round(pc.divide(worth, pc.if_else(pa.array(fill), quantity, None)), 4), MONEY, safe=False)
-        draft.columns["price"], counts["price_from_value"] = pc.coalesce(draft.get("price"), each), int(fill.sum())
-    if "price" in draft.columns and "quantity" in draft.columns and not draft.lined:
-        fill = sold & draft.has("price") & draft.has("quantity") & draft.has("item_id") & ~draft.has("value")
-        total = pc.multiply(pc.cast(draft.columns["price"], pa.float64()), draft.columns["quantity"])
-        total = pc.cast(pc.round(pc.if_else(pa.array(fill), total, None), 4), MONEY, safe=False)
-        draft.columns["value"], counts["value_from_price"] = pc.coalesce(draft.get("value"), total), int(fill.sum())
+    alone = draft.kind_in(frozenset({"purchase", "refund"})) & ~draft.has("items") & ~draft.has("line")
+    alone &= draft.has("item_id") & draft.has("quantity")
+    if not alone.any():
+        return counts
+    quantity = draft.get("quantity")
+    wanting = alone & draft.has("value") & ~draft.has("price") & ~draft.below("quantity") & (draft.reason == "")
+    each = pc.divide(pc.cast(draft.get("value"), pa.float64()), quantity)
+    counts["price_from_value"] = _fill(draft, "price", each, wanting)
+    wanting = alone & draft.has("price") & ~draft.has("value") & (draft.reason == "")
+    total = pc.multiply(pc.cast(draft.get("price"), pa.float64()), quantity)
+    counts["value_from_price"] = _fill(draft, "value", total, wanting)
     return +counts
 
 
-def clean_table(batch: RawBatch, plan: Plan, table: str, keys: Keys, file: str) -> tuple[pa.Table, pa.Table, pa.Table]:
-    """One batch of `items`, `customers`, `stock` or `campaigns`: its rows, its rejects, its identities."""
-    schema, key, rule = TABLES[table], TABLE_KEYS[table], TimeRule(plan.mapping.time_zone, plan.mapping.time_format)
-    n, unreadable, columns = batch.table.num_rows, {}, {}
-    readers: dict[Any, Callable[[Any], values.Read]] = {
-        MONEY: values.money, pa.float64(): values.number, TIME: lambda cells: times(cells, rule)}
-    for name in schema.names:
-        if name not in plan.columns:
-            columns[name] = pa.nulls(n, schema.field(name).type)
-            continue
-        cells = values.flat(batch.table.column(plan.columns[name]))
-        reader = readers.get(schema.field(name).type)
-        columns[name], bad = reader(cells) if reader else (values.text(cells), values.nothing(n))
-        if bad.any():
-            unreadable[plan.columns[name]] = pc.if_else(pa.array(bad), values.text(cells), None)
-    left_over = {name: values.flat(batch.table.column(name)) for name in plan.unmapped}
-    columns["props"] = props({**left_over, **unreadable}, n)
-    identities = VAULT.empty_table()
-    missing = ~values.mask_of(pc.is_valid(columns[key]))
-    if key == "customer_id":
-        columns[key], identities = pseudonyms(columns[key], key, keys.pseudonym)
-    rows = np.flatnonzero(missing)
-    records = [original(cell) for cell in values.flat(encode_records(batch.table)).take(pa.array(rows)).to_pylist()]
-    rejected = pa.table({"file": [file] * len(rows), "source_line": np.asarray(batch.line)[rows],
-                         "reason": ["missing_key"] * len(rows), "detail": [None] * len(rows),
-                         "field": [key] * len(rows), "record": records}, schema=REJECTED)
-    good = pa.table(columns, schema=schema).filter(pa.array(~missing))
-    return good, pa.concat_tables([rejected, broken_rows(batch, file)]), identities
+def _fill(draft: Draft, name: str, floats: Any, wanting: values.Mask) -> int:
+    """Fill the marked cells of a money column; one that would not fit stays empty."""
+    found = values.decimals(pc.if_else(pa.array(wanting), floats, None))
+    draft.columns[name] = pc.coalesce(draft.get(name), found)
+    return int(values.mask_of(pc.is_valid(found)).sum())
+
+
+class TableCleaner:
+    """Cleans the batches of one source of `items`, `customers`, `stock` or `campaigns`, in order.
+
+    Args:
+        plan: Which column fills which.
+        table: The table's name.
+        keys: The shop's keys.
+        file: Name of the source, for people.
+    """
+
+    def __init__(self, plan: Plan, table: str, keys: Keys, file: str) -> None:
+        self.plan, self.keys, self.file = plan, keys, file
+        self.schema, self.key = TABLES[table], TABLE_KEYS[table]
+        self.time_rule = TimeRule(plan.mapping.time_zone, plan.mapping.time_format)
+
+    def clean(self, batch: RawBatch) -> Cleaned:
+        """Clean one batch; its `events` are rows of the table."""
+        raw = values.flat(encode_records(batch.table))
+        draft, identities = self._draft(batch), VAULT.empty_table()
+        draft.fail(~draft.has(self.key), "missing_key", self.key)
+        draft.fail(too_long(draft, (self.key,)), "id_too_long", self.key)
+        draft.fail(unprintable(draft, (self.key,)), "control_characters", self.key)
+        for field in self.schema:
+            if field.type == MONEY:
+                draft.fail(draft.below(field.name), "negative_price", field.name)
+        good = pa.array(draft.reason == "")
+        if self.key == "customer_id":
+            cells = pc.if_else(good, draft.columns[self.key], None)
+            draft.columns[self.key], identities = pseudonyms(cells, self.key, self.keys.pseudonym)
+        rows = pa.table({name: draft.columns[name] for name in self.schema.names}, schema=self.schema).filter(good)
+        rejected = pa.concat_tables([_rejected(draft, batch, raw, self.file), broken_rows(batch, self.file)])
+        return Cleaned(rows, rejected, batch.received, draft.unread, Counter(), identities)
+
+    def _draft(self, batch: RawBatch) -> Draft:
+        n, constants = batch.table.num_rows, self.plan.mapping.constants
+        draft, left_over = Draft(n, {}, {}, {}), {}
+        readers = _readers(self.time_rule)
+        for name in self.plan.unmapped:
+            left_over[name] = values.flat(batch.table.column(name))
+        for field in self.schema:
+            theirs = self.plan.columns.get(field.name)
+            if theirs is None and field.name not in constants:
+                draft.columns[field.name] = pa.nulls(n, field.type)
+                continue
+            cells = values.flat(batch.table.column(theirs)) if theirs is not None else pa.repeat(
+                pa.scalar(constants[field.name]), n)
+            draft.columns[field.name], bad = readers.get(field.type, _as_text)(cells)
+            if bad.any():
+                draft.unread[field.name] = int(bad.sum())
+                left_over[theirs or field.name] = pc.if_else(pa.array(bad), values.text(cells), None)
+        draft.columns["props"] = props(left_over, n)
+        return draft

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from shopkeeper.errors import BadMapping
-from shopkeeper.events.schema import KINDS, MAPPABLE, MONEY_COLUMNS, TABLE_KEYS, TABLES
-from shopkeeper.events.times import check_zone
+from shopkeeper.events.schema import KINDS, MAPPABLE, MONEY_COLUMNS, NEEDS_NOBODY, TABLE_KEYS, TABLES
+from shopkeeper.events.times import check_form, check_zone
 from shopkeeper.words import Sentence, say
 
 # Names that people use, offered as a hint and never taken silently.
@@ -59,22 +59,33 @@ class Plan:
     unmapped: tuple[str, ...]
 
 
-def plan(mapping: Mapping, names: Sequence[str], source: str, *, strict: bool = True) -> Plan:
+Strictness = Literal["all", "needed", "nothing"]
+
+
+def plan(mapping: Mapping, names: Sequence[str], source: str, *, strict: Strictness = "all") -> Plan:
     """Fit a mapping to the columns of a source of events.
 
-    Not `strict` is for the later batches of a source whose records differ: a column that this batch does not have is
-    then simply absent, and its records are judged one by one.
+    Args:
+        mapping: What is said once for the whole source.
+        names: Columns of the source; where its records differ, those of one batch.
+        source: Its name, for people.
+        strict: `all`: every mapped column must be there. `needed`: only what every event needs (the first batch of a
+            source whose records differ; `check_seen` looks after the rest at its end). `nothing`: what is not there is
+            absent, and the records are judged one by one (its later batches).
 
     Raises:
         BadMapping: A name is unknown on either side, or nothing gives the kind, the time or an identity.
     """
-    columns = _fit(mapping, names, source, (*MAPPABLE, "items"), strict)
-    if not strict:
+    columns = _fit(mapping, names, source, (*MAPPABLE, "items"), strict == "all")
+    if strict == "nothing":
         return Plan(mapping, columns, tuple(n for n in names if n not in columns.values()))
     given = set(columns) | set(mapping.constants)
     _require(given, {"event"}, names, source, say("--constant event=purchase"))
     _require(given, {"ts", "client_ts"}, names, source, None)
-    _require(given, {"customer_id", "anonymous_id", "order_id"}, names, source, None)
+    if mapping.constants.get("event") not in NEEDS_NOBODY:
+        _require(given, {"customer_id", "anonymous_id", "order_id"}, names, source, None)
+    if "line" in given:
+        _require(given, {"event_id"}, names, source, None)
     has_money = bool(given & set(MONEY_COLUMNS))
     if has_money and "currency" not in given and mapping.currency is None:
         raise BadMapping(
@@ -85,16 +96,33 @@ def plan(mapping: Mapping, names: Sequence[str], source: str, *, strict: bool = 
     return Plan(mapping, columns, tuple(n for n in names if n not in columns.values()))
 
 
-def table_plan(mapping: Mapping, table: str, names: Sequence[str], source: str) -> Plan:
-    """Fit a mapping to the columns of one of the other tables (`items`, `customers`, `stock`, `campaigns`)."""
+def table_plan(mapping: Mapping, table: str, names: Sequence[str], source: str, *, strict: Strictness = "all") -> Plan:
+    """Fit a mapping to the columns of one of the other tables (`items`, `customers`, `stock`, `campaigns`).
+
+    Raises:
+        BadMapping: A name is unknown on either side, or nothing gives the key.
+    """
     schema = TABLES[table]
-    columns = _fit(mapping, names, source, tuple(n for n in schema.names if n != "props"), True)
-    _require(set(columns), {TABLE_KEYS[table]}, names, source, None)
+    columns = _fit(mapping, names, source, tuple(n for n in schema.names if n != "props"), strict == "all")
+    if strict != "nothing":
+        _require({*columns, *mapping.constants}, {TABLE_KEYS[table]}, names, source, None)
     return Plan(mapping, columns, tuple(n for n in names if n not in columns.values()))
+
+
+def check_seen(mapping: Mapping, names: Sequence[str], source: str) -> None:
+    """Refuse a mapping that names a column which no record of the source has."""
+    for theirs in mapping.columns.values():
+        if theirs not in names:
+            raise BadMapping(say("{source} has no column {name}.", source=source, name=repr(theirs)),
+                             do=[say("one of: {names}", names=", ".join(names))],
+                             why=say("--map takes OURS=THEIRS, and THEIRS must be a column of the file."))
 
 
 def _fit(mapping: Mapping, names: Sequence[str], source: str, ours: tuple[str, ...], strict: bool) -> dict[str, str]:
     check_zone(mapping.time_zone)
+    check_form(mapping.time_format)
+    for currency in (mapping.currency, mapping.constants.get("currency")):
+        _check_currency(currency)
     for name in (*mapping.columns, *mapping.constants):
         if name not in ours:
             raise BadMapping(say("there is no column {name} in the table that {source} is read into.", name=repr(name),
@@ -103,17 +131,20 @@ def _fit(mapping: Mapping, names: Sequence[str], source: str, ours: tuple[str, .
                              why=say("what has no column of its own is kept in props by itself."))
     for kind in mapping.kinds.values():
         _check_kind(kind)
-    spelled = {_spelling(name): name for name in reversed(names)}
-    columns = {name: spelled[name] for name in ours if name in spelled and name not in mapping.constants}
-    for name, theirs in mapping.columns.items():
-        if theirs not in names and not strict:
-            continue
-        if theirs not in names:
-            raise BadMapping(say("{source} has no column {name}.", source=source, name=repr(theirs)),
-                             do=[say("one of: {names}", names=", ".join(names))],
-                             why=say("--map takes OURS=THEIRS, and THEIRS must be a column of the file."))
-        columns[name] = theirs
-    return columns
+    if strict:
+        check_seen(mapping, names, source)
+    taken = {*mapping.columns, *mapping.constants}  # these are filled by what was said, and by nothing else
+    spoken = set(mapping.columns.values())          # a column that was given one meaning gets no other by its name
+    spelled = {_spelling(name): name for name in reversed(names) if name not in spoken}
+    columns = {name: spelled[name] for name in ours if name in spelled and name not in taken}
+    return columns | {name: theirs for name, theirs in mapping.columns.items() if theirs in names}
+
+
+def _check_currency(currency: str | None) -> None:
+    if currency is not None and not re.fullmatch(r"[A-Za-z]{3}", currency):
+        raise BadMapping(say("{currency} is no currency.", currency=repr(currency)),
+                         do=[say("--currency EUR"), say("--currency CNY")],
+                         why=say("a currency is the three letters of ISO 4217."))
 
 
 def _check_kind(kind: str) -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -20,18 +21,42 @@ def props(cells: Mapping[str, Any], n: int) -> Any:
         n: Rows.
 
     Returns:
-        (n,) text: `{"store":"330","week":1}`, null where a row has nothing left over. Numbers and Booleans stay what
-        they are; everything else is text.
+        (n,) text: `{"store":"330","week":1}`, names sorted, null where a row has nothing left over. Numbers and
+        Booleans stay what they are; everything else is text.
 
     >>> props({"store": pa.array(["a\\"b", None]), "week": pa.array([1, None])}, 2).to_pylist()
     ['{"store":"a\\\\"b","week":1}', None]
     """
-    pieces = [_piece(name, flat(array)) for name, array in cells.items()]
+    pieces = [_piece(name, flat(cells[name])) for name in sorted(cells)]
     pieces = [piece for piece in pieces if piece.null_count < n]
     if not pieces:
         return pa.nulls(n, pa.string())
     inner = joined(pieces, ",")
     return pc.binary_join_element_wise("{", inner, "}", "")
+
+
+def together(first: Any, second: Any, prefix: str) -> Any:
+    """Two arrays of JSON objects as one; a name of the second that the first has too gets the prefix.
+
+    >>> together(pa.array(['{"a":1}', None]), pa.array(['{"a":2,"b":3}', '{"c":4}']), "items.").to_pylist()
+    ['{"a":1,"items.a":2,"b":3}', '{"c":4}']
+    """
+    rows = np.flatnonzero(mask_of(pc.and_(pc.is_valid(first), pc.is_valid(second))))
+    if not len(rows):
+        return pc.coalesce(first, second)
+    both = [_together(one.as_py(), two.as_py(), prefix)
+            for one, two in zip(first.take(pa.array(rows)), second.take(pa.array(rows)), strict=True)]
+    mask = np.zeros(len(first), dtype=bool)
+    mask[rows] = True
+    return pc.replace_with_mask(pc.coalesce(first, second), pa.array(mask), pa.array(both, pa.string()))
+
+
+def _together(first: str, second: str, prefix: str) -> str:
+    known, other = json.loads(first), json.loads(second)
+    if known.keys() & other.keys():
+        renamed = {prefix + name if name in known else name: value for name, value in other.items()}
+        second = json.dumps(renamed, ensure_ascii=False, separators=(",", ":"))
+    return first[:-1] + "," + second[1:]
 
 
 def joined(pieces: Sequence[Any], separator: str) -> Any:

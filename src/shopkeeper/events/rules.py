@@ -6,6 +6,7 @@ is quarantined keeps its reason, its line and its original record, and can be in
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -15,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shopkeeper.events.schema import BY_NAME, MONEY_COLUMNS, NEEDS_ITEM, NEEDS_NOBODY, NEEDS_ORDER, Role
+from shopkeeper.events.schema import BY_NAME, HEAD_COLUMNS, MONEY_COLUMNS, NEEDS_ITEM, NEEDS_NOBODY, NEEDS_ORDER, Role
 from shopkeeper.events.values import Mask, mask_of, nothing
 from shopkeeper.words import Sentence, say
 
@@ -32,7 +33,8 @@ class Draft:
         columns: Column -> typed array (n,); a column that the source does not have is absent.
         unreadable: Column -> mask (n,) of cells that held something that could not be read.
         kinds: The declared kinds and their roles.
-        lined: The source says which line of an event each row is.
+        unread: Column -> cells that could not be read and are kept in props.
+        said_at: (n,) the time as the sender says it, before its clock is corrected.
         reason, where: (n,) the rule each row broke, and the column it is about; empty text for none.
     """
 
@@ -40,7 +42,8 @@ class Draft:
     columns: dict[str, Any]
     unreadable: dict[str, Mask]
     kinds: Mapping[str, Role]
-    lined: bool = False
+    unread: Counter[str] = field(default_factory=Counter)
+    said_at: Any = None
     reason: Any = field(init=False)
     where: Any = field(init=False)
 
@@ -58,6 +61,18 @@ class Draft:
     def kind_in(self, kinds: frozenset[str]) -> Mask:
         """Which rows are of one of these kinds."""
         return mask_of(pc.is_in(self.get("event"), pa.array(sorted(kinds))))
+
+    def below(self, name: str, limit: int = 0) -> Mask:
+        """Which rows have a number below a limit in a column."""
+        if name not in self.columns:
+            return nothing(self.n)
+        kind = self.columns[name].type
+        bound = pa.scalar(Decimal(limit), kind) if pa.types.is_decimal(kind) else pa.scalar(limit, kind)
+        return mask_of(pc.less(self.columns[name], bound))
+
+    def on_item_line(self) -> Mask:
+        """Which rows say that they are an item line (1..n) of an event."""
+        return self.has("line") & ~self.below("line", 1)
 
     def fail(self, mask: Mask, reason: str, where: str) -> None:
         """Give the marked rows this reason, unless they have one."""
@@ -81,7 +96,8 @@ def _missing_identity(draft: Draft) -> Mask:
 
 
 def _missing_item(draft: Draft) -> Mask:
-    whole_order = draft.kind_in(frozenset({"purchase"})) & (draft.has("value") | draft.lined)
+    header = draft.has("line") & draft.below("line", 1)
+    whole_order = draft.kind_in(frozenset({"purchase"})) & (draft.has("value") | header) & ~draft.on_item_line()
     return draft.kind_in(NEEDS_ITEM) & ~draft.has("item_id") & ~draft.has("items") & ~whole_order
 
 
@@ -114,21 +130,15 @@ def _bad_currency(draft: Draft) -> Mask:
     return draft.has("currency") & ~mask_of(pc.match_substring_regex(draft.get("currency"), r"^[A-Z]{3}$"))
 
 
-def _negative(*names: str) -> Callable[[Draft], Mask]:
-    def broken(draft: Draft) -> Mask:
-        out = nothing(draft.n)
-        for name in names:
-            if name in draft.columns:
-                kind = draft.columns[name].type
-                zero = pa.scalar(Decimal(0), kind) if pa.types.is_decimal(kind) else pa.scalar(0, kind)
-                out |= mask_of(pc.less(draft.columns[name], zero))
-        return out
-
-    return broken
+def _money_on_line(draft: Draft) -> Mask:
+    out = nothing(draft.n)
+    for name in HEAD_COLUMNS:
+        out |= draft.has(name)
+    return out & draft.on_item_line()
 
 
 def _negative_quantity(draft: Draft) -> Mask:
-    return _negative("quantity")(draft) & draft.kind_in(frozenset({"purchase", "add_to_cart"}))
+    return draft.below("quantity") & draft.kind_in(frozenset({"purchase", "add_to_cart"}))
 
 
 def _unreadable(name: str) -> Callable[[Draft], Mask]:
@@ -145,14 +155,21 @@ RULES: tuple[Rule, ...] = (
     Rule("id_too_long", "", say("an id is longer than 512 bytes."), too_long),
     Rule("control_characters", "", say("an id holds control characters."), unprintable),
     Rule("bad_line", "line", say("the line of the event is no whole number from 0 on."),
-         lambda draft: _unreadable("line")(draft) | _negative("line")(draft)),
+         lambda draft: _unreadable("line")(draft) | draft.below("line")),
+    Rule("items_on_line", "items", say("the record is an item line and has a list of items of its own."),
+         lambda draft: draft.on_item_line() & draft.has("items")),
+    Rule("line_of_nothing", "event_id", say("the record is an item line and has no event_id: it belongs to no event."),
+         lambda draft: draft.on_item_line() & ~draft.has("event_id")),
+    Rule("money_on_line", "value", say("value, shipping, tax and discount are of the whole order and stand on line 0 "
+                                       "only."), _money_on_line),
     Rule("missing_identity", "customer_id", say("the record belongs to nobody: no customer_id, anonymous_id or "
                                                 "order_id."), _missing_identity),
     Rule("missing_item", "item_id", say("an event about an item has no item_id."), _missing_item),
     Rule("missing_order", "order_id", say("a purchase or refund has no order_id: --order-rule customer-minute "
                                           "makes one order of a customer's lines in one minute."),
          lambda draft: draft.kind_in(NEEDS_ORDER) & ~draft.has("order_id")),
-    Rule("negative_price", "price", say("a price is below zero."), _negative("price", "list_price")),
+    Rule("negative_price", "price", say("a price is below zero."),
+         lambda draft: draft.below("price") | draft.below("list_price")),
     Rule("negative_quantity", "quantity", say("a purchase of fewer than no units: send returns as kind refund."),
          _negative_quantity),
     Rule("bad_currency", "currency", say("the currency is no three-letter ISO 4217 code."), _bad_currency),
@@ -162,6 +179,7 @@ RULES: tuple[Rule, ...] = (
 
 # Reasons that are not a rule over a batch: given by readers, by the items of a record, by the comparison with the past.
 OTHER_REASONS: Mapping[str, Sentence] = {
+    "too_many_items": say("the record has too many items, or too much text to repeat for each of them."),
     "bad_items": say("the items of the record are no list of objects with an item_id each."),
     "conflict": say("the same event id came with another body; the first one counts."),
     "missing_key": say("the row has no key."),

@@ -67,6 +67,8 @@ EVENTS = pa.schema([pa.field(column.name, column.type) for column in COLUMNS])
 OURS = frozenset({"source", "schema_version", "props", "bot_score", "bot_reason", "traffic"})
 MAPPABLE: tuple[str, ...] = tuple(column.name for column in COLUMNS if column.name not in OURS)
 MONEY_COLUMNS: tuple[str, ...] = tuple(column.name for column in COLUMNS if column.type == MONEY)
+HEAD_COLUMNS: tuple[str, ...] = tuple(column.name for column in COLUMNS if column.level == "head")
+ITEM_COLUMNS: tuple[str, ...] = tuple(column.name for column in COLUMNS if column.level == "item")
 
 _KINDS: dict[Role, str] = {
     "interest": "select_item view_item add_to_wishlist",

@@ -7,7 +7,7 @@ ways (01/02/2026) is decided by the cells that can be read in one way only, or r
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -22,10 +22,12 @@ from shopkeeper.words import say
 
 EARLIEST = datetime(1971, 1, 1)  # 1970-01-01 is what an empty clock writes
 LATEST = datetime(2100, 1, 1)
+_ZERO = datetime(1970, 1, 1)
+_QUARTER = 15 * 60 * 1_000_000  # microseconds; since 1971 clocks are put forward and back at quarters of an hour
 
 _ISO = (r"^(?P<day>\d{4}[-/]\d{1,2}[-/]\d{1,2})(?:[T ]+(?P<clock>\d{1,2}:\d{2}(?::\d{2})?)(?:[.,](?P<part>\d{1,9}))?)?"
-        r" ?(?P<zone>Z|z|UTC|GMT|[+-]\d{2}:?\d{2}|[+-]\d{2})?$")
-_EPOCH = r"^-?\d{9,19}(\.\d+)?$"
+        r" ?(?P<zone>Z|z|UTC|GMT|[+-](?:0\d|1[0-8]):?[0-5]\d|[+-](?:0\d|1[0-8]))?$")
+_EPOCH = r"^-?(\d{9,18}|[0-8]\d{18})(\.\d+)?$"  # 19 digits from 9 on do not fit into 64 bits
 _COMPACT = r"^(19|20)\d{6}(\d{4}(\d{2})?)?$"
 _SLASHED = r"^\d{1,2}[/.]\d{1,2}[/.]\d{4}( \d{1,2}:\d{2}(:\d{2})?)?$"
 
@@ -68,9 +70,14 @@ def times(array: Any, rule: TimeRule) -> tuple[Any, Mask]:
         values, bad = _texts(cells, rule)
     else:
         values, bad = _texts(text(array), rule)
-    inside = pc.and_(pc.greater_equal(values, pa.scalar(EARLIEST, TIME)), pc.less(values, pa.scalar(LATEST, TIME)))
-    bad = bad | mask_of(pc.invert(pc.fill_null(inside, True)))
+    bad = bad | impossible(values)
     return pc.if_else(pa.array(bad), None, values), bad
+
+
+def impossible(values: Any) -> Mask:
+    """Which of (n,) times lie before 1971 or after 2099."""
+    inside = pc.and_(pc.greater_equal(values, pa.scalar(EARLIEST, TIME)), pc.less(values, pa.scalar(LATEST, TIME)))
+    return mask_of(pc.invert(inside))
 
 
 def _typed(array: Any, rule: TimeRule) -> Any:
@@ -80,16 +87,34 @@ def _typed(array: Any, rule: TimeRule) -> Any:
 
 
 def _to_utc(naive: Any, rule: TimeRule) -> Any:
+    """Local times in UTC.
+
+    An hour that comes twice in autumn is the first of the two; one that spring leaves out is read by the offset before
+    it, so that order and distances stay.
+    """
     if rule.zone in (None, "UTC"):
         return naive
-    aware = pc.assume_timezone(naive, rule.zone, ambiguous="earliest", nonexistent="earliest")
-    return pc.cast(pc.cast(aware, pa.timestamp("us", "UTC")), TIME)
+    local = pc.cast(naive, pa.int64())
+    zone = ZoneInfo(rule.zone)
+    quarters, place = np.unique(pc.fill_null(local, 0).to_numpy() // _QUARTER, return_inverse=True)
+    offsets = np.array([_offset_at(quarter, zone) for quarter in quarters.tolist()], dtype=np.int64)
+    return pc.cast(pc.subtract(local, pa.array(offsets[place])), TIME)
+
+
+def _offset_at(quarter: int, zone: ZoneInfo) -> int:
+    """Microseconds east of UTC at a local quarter of an hour; 0 where the calendar ends."""
+    try:
+        offset = (_ZERO + timedelta(microseconds=quarter * _QUARTER)).replace(tzinfo=zone).utcoffset()
+    except OverflowError:
+        return 0
+    return 0 if offset is None else offset // timedelta(microseconds=1)
 
 
 def _texts(cells: Any, rule: TimeRule) -> tuple[Any, Mask]:
     filled = pc.is_valid(cells)
     if rule.form is not None:
-        values = _to_utc(by_unique(cells, mask_of(filled), lambda cell: _by_form(cell, rule.form or ""), TIME), rule)
+        values = by_unique(cells, mask_of(filled), lambda cell: _by_form(cell, rule.form or ""), TIME)
+        values = values if "%z" in rule.form else _to_utc(values, rule)
         return values, mask_of(pc.and_(filled, pc.is_null(values)))
     out = pa.nulls(len(cells), TIME)
     left = mask_of(filled)
@@ -141,9 +166,9 @@ def _cast_or_parse(stamp: Any, form: str) -> Any:
 def _by_form(cell: str, form: str) -> datetime | None:
     try:
         moment = datetime.strptime(cell, form)
-    except ValueError:
+        return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError):
         return None
-    return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
 
 
 def _compact(cells: Any, rule: TimeRule) -> Any:
@@ -170,20 +195,25 @@ def _slashed(cells: Any, rule: TimeRule) -> Any:
     a, b, year, clock = (pc.struct_field(parts, name) for name in ("a", "b", "y", "clock"))
     if rule.day_first is None:
         rule.day_first = _day_first(a, b, cells)
-    month, day = (b, a) if rule.day_first else (a, b)
+    month, day = (a, b) if rule.day_first is False else (b, a)
     stamp = pc.binary_join_element_wise(year, pc.utf8_lpad(month, 2, "0"), pc.utf8_lpad(day, 2, "0"), "-")
     return _to_utc(_cast_or_parse(pc.binary_join_element_wise(stamp, _padded_clock(clock), " "), "%Y-%m-%d %H:%M:%S"),
                    rule)
 
 
-def _day_first(a: Any, b: Any, cells: Any) -> bool:
-    top_a, top_b = (pc.max(pc.cast(side, pa.int64())).as_py() for side in (a, b))
-    if (top_a <= 12) == (top_b <= 12):
+def _day_first(a: Any, b: Any, cells: Any) -> bool | None:
+    """What the cells that can be read in one way only say; None where no cell can be a day at all."""
+    large_a, large_b = (mask_of(pc.greater(pc.cast(side, pa.int64()), 12)) for side in (a, b))
+    days, months = large_a & ~large_b, large_b & ~large_a  # day first, month first
+    open_ = mask_of(pc.is_valid(cells)) & ~large_a & ~large_b
+    if days.any() == months.any() and (open_ | days).any():
+        first = [cells[int(np.flatnonzero(mask)[0])].as_py() if mask.any() else None for mask in (open_, days, months)]
         raise BadMapping(
-            say("{cell} can be read as day/month or as month/day.", cell=cells.drop_null()[0].as_py()),
+            say("{cell} is day/month and {other} is month/day.", cell=first[1], other=first[2]) if days.any()
+            else say("{cell} can be read as day/month or as month/day.", cell=first[0]),
             do=[say("--time-format '%d/%m/%Y %H:%M'"), say("--time-format '%m/%d/%Y %H:%M'")],
             why=say("a wrong guess would move events by months without a trace."))
-    return bool(top_a > 12)
+    return bool(days.any()) if days.any() or months.any() else None
 
 
 def check_zone(zone: str | None) -> None:
@@ -192,12 +222,22 @@ def check_zone(zone: str | None) -> None:
         return
     try:
         ZoneInfo(zone)
-    except Exception as wrong:
+    except (ValueError, OSError, KeyError) as wrong:
         raise BadMapping(say("there is no time zone {zone}.", zone=repr(zone)),
                          do=[say("--time-zone Europe/Berlin"), say("--time-zone Asia/Shanghai")],
                          why=say("times without an offset are read in this zone.")) from wrong
 
 
-def micros(array: Any) -> Any:
-    """A timestamp[us] array as int64 numpy microseconds; null as the smallest int64."""
-    return pc.fill_null(pc.cast(array, pa.int64()), np.iinfo(np.int64).min).to_numpy(zero_copy_only=False)
+def check_form(form: str | None) -> None:
+    """Refuse a time format that is none, or that does not say the day."""
+    if form is None:
+        return
+    sample = datetime(2026, 11, 23, 13, 45, 6, tzinfo=UTC)
+    try:
+        whole = datetime.strptime(sample.strftime(form), form).date() == sample.date()
+    except ValueError:
+        whole = False
+    if not whole:
+        raise BadMapping(say("{form} is no format of a time with its day.", form=repr(form)),
+                         do=[say("--time-format '%d/%m/%Y %H:%M'"), say("--time-format '%m/%d/%Y %H:%M'")],
+                         why=say("%Y %m %d %H %M %S stand for year, month, day, hour, minute and second."))

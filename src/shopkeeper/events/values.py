@@ -22,7 +22,7 @@ Read = tuple[Any, Mask]  # (typed array (n,), unreadable (n,))
 
 _PLAIN_MONEY = r"^[+-]?\d{1,14}(\.\d{1,4})?$"
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$"
-_MONEY_LIMIT = 1e14  # decimal(18, 4) holds 14 digits before the point
+_MONEY_LIMIT = 10**14  # decimal(18, 4) holds 14 digits before the point
 _CENT_STEP = Decimal("0.0001")
 
 
@@ -32,6 +32,8 @@ def flat(array: Any) -> Any:
         array = array.combine_chunks()
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
+    if pa.types.is_float16(array.type):
+        array = pc.cast(array, pa.float32())  # few functions of Arrow know half floats
     return pc.if_else(pc.is_nan(array), None, array) if pa.types.is_floating(array.type) else array
 
 
@@ -99,10 +101,8 @@ def money(array: Any) -> Read:
     array = flat(array)
     kind = array.type
     if pa.types.is_floating(kind) or pa.types.is_integer(kind):
-        floats = pc.cast(array, pa.float64(), safe=False)
-        good = pc.fill_null(pc.less(pc.abs(floats), _MONEY_LIMIT), False)
-        rounded = pc.round(pc.if_else(good, floats, None), 4)
-        return pc.cast(rounded, MONEY, safe=False), mask_of(pc.and_(pc.is_valid(array), pc.invert(good)))
+        values = decimals(pc.cast(array, pa.float64(), safe=False))
+        return values, mask_of(pc.and_(pc.is_valid(array), pc.is_null(values)))
     cells = text(array)
     plain = pc.fill_null(pc.match_substring_regex(cells, _PLAIN_MONEY), False)
     values = pc.cast(pc.if_else(plain, cells, None), MONEY)
@@ -111,6 +111,17 @@ def money(array: Any) -> Read:
         return values, odd
     parsed = by_unique(cells, odd, _decimal, MONEY)
     return pc.coalesce(values, parsed), odd & mask_of(pc.is_null(parsed))
+
+
+def decimals(floats: Any) -> Any:
+    """Floats as decimal(18, 4), half to even; what does not fit is null.
+
+    >>> decimals(pa.array([0.00005, 1e14, None])).to_pylist()
+    [Decimal('0.0000'), None, None]
+    """
+    rounded = pc.round(floats, 4)
+    fits = pc.less(pc.abs(rounded), float(_MONEY_LIMIT))  # false for NaN
+    return pc.cast(pc.if_else(fits, rounded, None), MONEY, safe=False)
 
 
 def by_unique(cells: Any, where: Mask, convert: Callable[[str], Any], kind: pa.DataType) -> Any:
@@ -125,6 +136,7 @@ def _decimal(cell: str) -> Decimal | None:
         value = Decimal(cell)
     except InvalidOperation:
         return None
-    if "_" in cell or not value.is_finite() or abs(value) >= _MONEY_LIMIT:
+    if "_" in cell or not cell.isascii() or not value.is_finite() or abs(value) >= _MONEY_LIMIT:
         return None
-    return value.quantize(_CENT_STEP, rounding=ROUND_HALF_EVEN)
+    rounded = value.quantize(_CENT_STEP, rounding=ROUND_HALF_EVEN)
+    return rounded if abs(rounded) < _MONEY_LIMIT else None

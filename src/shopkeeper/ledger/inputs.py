@@ -23,11 +23,20 @@ def totals(events: Any) -> Any:
     heads = events.line == 0
     guests = ibis.coalesce(events.customer_id, events.anonymous_id).startswith(GUEST)
     return events.aggregate(
-        events=heads.sum().cast("int64"), lines=events.count().cast("int64"), people=_person(events).nunique(),
-        known=events.customer_id.nunique(), things=events.item_id.nunique(), orders=events.order_id.nunique(),
+        events=heads.sum().fill_null(0).cast("int64"), lines=events.count().cast("int64"),
+        people=_person(events).nunique(),
+        known=events.customer_id.nunique(), things=events.item_id.nunique(),
+        orders=ibis.ifelse(events.event == "purchase", events.order_id, ibis.null("string")).nunique(),
         guests=ibis.ifelse(guests, events.anonymous_id, ibis.null("string")).nunique(),
-        sessions=events.session_id.nunique(), value=events.value.sum(), first=events.ts.min(), last=events.ts.max(),
-        late=(events.ts > events.received_at).sum().cast("int64"))
+        sessions=events.session_id.nunique(), first=events.ts.min(), last=events.ts.max(),
+        late=(heads & (events.ts > events.received_at)).sum().fill_null(0).cast("int64"))
+
+
+def order_value(events: Any) -> Any:
+    """Expression: what the purchases are worth, by currency."""
+    sold = events.filter(events.event == "purchase", events.value.notnull())
+    found = sold.group_by("currency").aggregate(value=sold.value.sum())
+    return found.order_by(found.currency)
 
 
 def kinds(events: Any) -> Any:
@@ -58,6 +67,11 @@ def categories(events: Any, items: Any, n: int) -> Any:
 def read_totals(shop: Shop) -> Mapping[str, Any]:
     """The counts of `totals`, as a mapping."""
     return dict(shop.engine.run(totals(shop.events())).to_pylist()[0])
+
+
+def read_order_value(shop: Shop) -> pa.Table:
+    """The table of `order_value`."""
+    return shop.engine.run(order_value(shop.events()))
 
 
 def read_kinds(shop: Shop) -> pa.Table:

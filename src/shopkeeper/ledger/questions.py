@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from shopkeeper.asking import question
-from shopkeeper.errors import UnknownName
+from shopkeeper.errors import BadInput, UnknownName
 from shopkeeper.events import rules
 from shopkeeper.evidence import ExactCount
 from shopkeeper.ledger import inputs
@@ -30,26 +30,25 @@ def describe(shop: Shop) -> Description:
     >>> describe(Shop.simulated(customers=40, items=20, days=20)).table.column_names
     ['measure', 'value', 'detail']
     """
-    totals = inputs.read_totals(shop)
+    totals, worth = inputs.read_totals(shop), inputs.read_order_value(shop)
     by_hour = inputs.read_hours(shop)
     parts = {"kinds": inputs.read_kinds(shop), "hours": _week(by_hour), "days": _days(by_hour),
              "categories": inputs.read_categories(shop)}
     late = (say("{count:,} events carry a time later than their receipt; the shop's clock leaves them out.",
                 count=totals["late"]),) if totals["late"] else ()
     return Description(
-        title=say("What {name} looks like", name=shop.name), table=_measures(shop, totals, parts),
+        title=say("What {name} looks like", name=shop.name), table=_measures(shop, totals, worth, parts),
         evidence=ExactCount(say("stored events"), totals["events"]),
         method="exact count", asked={"question": "ledger.describe"}, parts=parts, notes=late)
 
 
-def _measures(shop: Shop, totals: Any, parts: dict[str, pa.Table]) -> pa.Table:
+def _measures(shop: Shop, totals: Any, worth: pa.Table, parts: dict[str, pa.Table]) -> pa.Table:
     span = "" if totals["first"] is None else f"{totals['first']:%Y-%m-%d} - {totals['last']:%Y-%m-%d}"
-    money = None if totals["value"] is None else float(totals["value"])
     lines: list[tuple[str, float | None, str | None]] = [
         ("events", totals["events"], None), ("event lines", totals["lines"], None), ("people", totals["people"], None),
         ("known customers", totals["known"], None), ("guest orders", totals["guests"], None),
         ("things", totals["things"], None), ("orders", totals["orders"], None),
-        ("order value", money, shop.config.currency or None), ("span", None, span),
+        *(("order value", float(row["value"]), row["currency"]) for row in worth.to_pylist()), ("span", None, span),
         ("time zone", None, shop.config.timezone), ("busiest hours", None, _busiest(parts["hours"])),
         ("top categories", None, ", ".join(parts["categories"]["category"].to_pylist()[:5])),
     ]
@@ -126,8 +125,10 @@ def quarantine(shop: Shop, *, reason: str | None = None, n: int = 20) -> Quarant
         Records by reason, file and line; part `reasons` counts them all.
 
     Raises:
-        UnknownName: No record has that reason.
+        UnknownName: No record has that reason. BadInput: `n` is below 1.
     """
+    if n < 1:
+        raise BadInput(say("n is {n}; it must be at least 1.", n=n), do=[say("--n 10")])
     kept = shop.engine.quarantine()
     counts = shop.engine.run(inputs.reasons(kept))
     total = sum(counts["records"].to_pylist())

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import ibis
+
+from shopkeeper.events.schema import MONEY_COLUMNS
 from shopkeeper.warehouse.engine import Engine
 
 HUMAN = ("human",)
@@ -23,9 +26,10 @@ def latest(engine: Engine, until: int | None = None) -> int:
 
 
 def currencies(engine: Engine, until: int | None = None) -> list[str]:
-    """The currencies of the log, in alphabetical order."""
+    """The currencies in which the log has money, in alphabetical order."""
     events = engine.events(None, until)
-    names = engine.run(events.filter(events.currency.notnull()).select("currency").distinct())["currency"]
+    money = ibis.or_(*(events[name].notnull() for name in MONEY_COLUMNS))
+    names = engine.run(events.filter(money, events.currency.notnull()).select("currency").distinct())["currency"]
     return sorted(names.to_pylist())
 
 

@@ -10,25 +10,30 @@ import json
 import os
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
-from shopkeeper.warehouse.manifest import Import, Manifest
-from shopkeeper.warehouse.store import Store, Writer, durable_write
-from shopkeeper.warehouse.tables import merged
+import pyarrow.compute as pc
 
 from shopkeeper.asking import Progress
 from shopkeeper.errors import BadInput
 from shopkeeper.events import mapping as mappings
 from shopkeeper.events import readers
-from shopkeeper.events.cleaning import Cleaned, Cleaner, check_kinds, clean_table, original
+from shopkeeper.events.cleaning import Cleaned, Cleaner, TableCleaner, original
+from shopkeeper.events.items import in_parts
 from shopkeeper.events.pseudonyms import VAULT, Keys, seal
-from shopkeeper.events.raw import RawBatch
-from shopkeeper.events.schema import EVENTS, TABLE_KEYS, TABLES, Role
+from shopkeeper.events.raw import Broken, RawBatch
+from shopkeeper.events.schema import EVENTS, TABLE_KEYS, TABLES, TIME, Role
+from shopkeeper.warehouse.manifest import Import, Manifest
+from shopkeeper.warehouse.segments import finished
+from shopkeeper.warehouse.store import Store, Writer, durable_write
+from shopkeeper.warehouse.tables import merged
 from shopkeeper.words import Sentence, say
 
 Source = str | os.PathLike[str] | Any  # a path, a glob, an Arrow table, a data frame, a list of dicts
@@ -99,23 +104,20 @@ class Tally:
     unmapped: dict[str, None] = field(default_factory=dict)
     notes: dict[str, Sentence] = field(default_factory=dict)
     identities: list[pa.Table] = field(default_factory=list)
+    large: list[str] = field(default_factory=list)
 
-    def saw(self, plan: mappings.Plan, cleaned: Cleaned) -> None:
+    def saw(self, columns: Mapping[str, str], unmapped: Sequence[str], cleaned: Cleaned) -> None:
         """Count one batch."""
         self.received += cleaned.received
         self.unread += cleaned.unread
         self.derived += cleaned.derived
-        self.mapped |= plan.columns
-        self.unmapped |= dict.fromkeys(plan.unmapped)
-        self.rejected(cleaned.rejected)
+        self.mapped |= columns
+        self.unmapped |= dict.fromkeys(unmapped)
+        self.reasons.update(cleaned.rejected.column("reason").to_pylist())
         if cleaned.identities.num_rows:
             self.identities.append(cleaned.identities)
             if len(self.identities) > 64:
                 self.identities = [_distinct(self.identities)]
-
-    def rejected(self, rows: pa.Table) -> None:
-        """Count quarantined records by reason."""
-        self.reasons.update(rows.column("reason").to_pylist())
 
     def note(self, sentence: Sentence) -> None:
         """Say a thing once."""
@@ -166,58 +168,97 @@ def _open(source: Source, spill: Path, task: Task) -> readers.Source:
 
 
 def _batches(source: Source, task: Task, spill: Path, tally: Tally,
-             progress: Progress) -> Iterator[tuple[str, RawBatch]]:
-    """The raw batches of one source, with its name; what the reader noticed goes to the notes."""
+             progress: Progress) -> Iterator[tuple[readers.Source, RawBatch, bool]]:
+    """The raw batches of one source, each with the word whether it is the last; what the reader noticed is noted."""
     with _open(source, spill, task) as opened:
         progress.start(say("reading {name}", name=opened.name), opened.bytes_total)
-        done = 0
-        for batch in opened:
-            yield opened.name, batch
-            progress.advance(opened.bytes_read - done)
-            done = opened.bytes_read
-        for problem in opened.problems:
-            tally.note(say("{name}: {problem}", name=opened.name, problem=problem))
+        done, held = 0, None
+        try:
+            for batch in opened:
+                if held is not None:
+                    yield opened, held, False
+                held = batch
+                progress.advance(opened.bytes_read - done)
+                done = opened.bytes_read
+            if held is not None:
+                yield opened, held, True
+        finally:
+            for problem in opened.problems:
+                tally.note(problem if opened.name in str(problem)
+                           else say("{name}: {problem}", name=opened.name, problem=problem))
 
 
-def _cleaned(source: Source, task: Task, spill: Path, tally: Tally, progress: Progress) -> Iterator[Cleaned]:
-    cleaner: Cleaner | None = None
-    for name, batch in _batches(source, task, spill, tally, progress):
-        names = batch.table.column_names
-        if cleaner is None and (batch.table.num_rows or names):
-            plan = mappings.plan(task.mapping, names, name)
-            check_kinds(plan, task.kinds)
-            cleaner = Cleaner(plan, task.kinds, task.keys, name, task.received_at, tally.received)
-            _note_zone(plan, batch, tally)
-        elif cleaner is not None:
-            cleaner.plan = mappings.plan(task.mapping, names, name, strict=False)
-            cleaner.next_record = tally.received
-        if cleaner is None:
-            cleaner_less = Cleaned.of_broken(batch, name)
-            tally.received += cleaner_less.received
-            tally.rejected(cleaner_less.rejected)
-            yield cleaner_less
+def _cleaned(source: Source, task: Task, spill: Path, tally: Tally, progress: Progress,
+             keep: Callable[[RawBatch], RawBatch] = lambda batch: batch) -> Iterator[Cleaned]:
+    """The batches of one source, cleaned and counted; `keep` looks after the records that are too large."""
+    cleaner: Cleaner | TableCleaner | None = None
+    for opened, read, last in _batches(source, task, spill, tally, progress):
+        batch, name, loose = keep(read), opened.name, opened.kind == "jsonl"
+        if last and loose and opened.columns:  # its records differ; a mapped column need not be in each batch
+            mappings.check_seen(task.mapping, opened.columns, name)
+        if batch.table.num_rows == 0:
+            cleaned = Cleaned.of_broken(batch, name)
+            tally.saw({}, (), cleaned)
+            yield cleaned
             continue
-        cleaned = cleaner.clean(batch)
-        tally.saw(cleaner.plan, cleaned)
-        yield cleaned
+        plan = _plan(task, batch.table.column_names, name, "nothing" if cleaner else "needed" if loose else "all")
+        if cleaner is None:
+            cleaner = _cleaner(plan, task, name)
+            _note_zone(plan, task, batch, tally)
+        cleaner.plan = plan
+        for part in in_parts(batch, plan.columns.get("items")):
+            if isinstance(cleaner, Cleaner):
+                cleaner.next_record = tally.received
+            cleaned = cleaner.clean(part)
+            tally.saw(plan.columns, plan.unmapped, cleaned)
+            yield cleaned
 
 
-def _note_zone(plan: mappings.Plan, batch: RawBatch, tally: Tally) -> None:
-    column = plan.columns.get("ts")
-    kind = batch.table.schema.field(column).type if column else None
-    zoned = pa.types.is_timestamp(kind) and kind.tz is not None if kind is not None else False
-    if plan.mapping.time_zone is None and column and not zoned:
+def _plan(task: Task, names: Sequence[str], source: str, strict: mappings.Strictness) -> mappings.Plan:
+    if task.table != "events":
+        return mappings.table_plan(task.mapping, task.table, names, source, strict=strict)
+    return mappings.plan(task.mapping, names, source, strict=strict)
+
+
+def _cleaner(plan: mappings.Plan, task: Task, source: str) -> Cleaner | TableCleaner:
+    if task.table != "events":
+        return TableCleaner(plan, task.table, task.keys, source)
+    return Cleaner(plan, task.kinds, task.keys, source, task.received_at)
+
+
+def _keeper(writer: Writer, number: str, tally: Tally) -> Callable[[RawBatch], RawBatch]:
+    """Gives each record that is too large for a row of the quarantine a file of its own, and says so."""
+
+    def keep(batch: RawBatch) -> RawBatch:
+        return replace(batch, broken=[one if one.spill is None else kept(one, one.spill) for one in batch.broken])
+
+    def kept(one: Broken, spill: Path) -> Broken:
+        file = finished(writer.store.path, spill, f"quarantine/large/{number}-{len(tally.large):04d}.txt")
+        tally.large.append(file)
+        detail = say("{detail} The whole record is in {file}.", detail=one.detail, file=file)
+        return replace(one, detail=detail, spill=None)
+
+    return keep
+
+
+def _note_zone(plan: mappings.Plan, task: Task, batch: RawBatch, tally: Tally) -> None:
+    schema = EVENTS if task.table == "events" else TABLES[task.table]
+    kinds = [batch.table.schema.field(theirs).type for ours, theirs in plan.columns.items()
+             if ours in schema.names and schema.field(ours).type == TIME]
+    zoned = [pa.types.is_timestamp(kind) and kind.tz is not None for kind in kinds]
+    if plan.mapping.time_zone is None and not all(zoned):
         tally.note(say("times without an offset were taken as UTC; --time-zone says otherwise."))
 
 
 def _ingest_events(writer: Writer, number: str, sources: Sequence[Source], task: Task, progress: Progress,
                    tally: Tally) -> Received:
-    intake = writer.intake(number, task.received_at)
+    intake, keep = writer.intake(number, task.received_at), _keeper(writer, number, tally)
     for source in sources:
         intake.next_source()
-        for cleaned in _cleaned(source, task, intake.spill, tally, progress):
+        for cleaned in _cleaned(source, task, intake.spill, tally, progress, keep):
             intake.add(cleaned.events)
             intake.reject(cleaned.rejected)
+    _require_records(tally)
     progress.start(say("comparing with the past"), None)
     settled = intake.settle(original)
     tally.reasons["conflict"] += settled.conflicts
@@ -225,6 +266,15 @@ def _ingest_events(writer: Writer, number: str, sources: Sequence[Source], task:
     manifest = settled.manifest(writer.manifest)
     _commit(writer, manifest, account, tally, sources, task)
     return account
+
+
+def _require_records(tally: Tally) -> None:
+    """Refuse an import without a single record."""
+    if tally.received == 0:
+        problem = next(iter(tally.notes.values()), say("the table is empty."))
+        raise BadInput(say("there is no record to take in: {problem}", problem=problem),
+                       do=[say("look into the file, and export it again.")],
+                       why=say("an account of nothing would look as if all was well."))
 
 
 def _account(tally: Tally, number: str | None, stored: int, duplicate: int, lines: int) -> Received:
@@ -250,61 +300,68 @@ def _commit(writer: Writer, manifest: Manifest, account: Received, tally: Tally,
         quarantined=account.quarantined, lines=account.lines, reasons=dict(account.reasons),
         mapped=dict(account.mapped), unmapped=account.unmapped,
         notes=tuple(json.dumps(note.to_dict(), ensure_ascii=False) for note in account.notes))
-    writer.commit(replace(manifest, imports=(*manifest.imports, entry)))
+    large = (*manifest.large, *tally.large)
+    writer.commit(replace(manifest, large=large, imports=(*manifest.imports, entry)))
 
 
 def _ingest_table(writer: Writer, number: str, sources: Sequence[Source], task: Task, progress: Progress,
                   tally: Tally) -> Received:
-    intake = writer.intake(number, task.received_at)
-    kept, received = [TABLES[task.table].empty_table()], 0
+    intake, keep = writer.intake(number, task.received_at), _keeper(writer, number, tally)
+    kept = [TABLES[task.table].empty_table()]
     for source in sources:
-        for name, batch in _batches(source, task, intake.spill, tally, progress):
-            if batch.table.num_rows:
-                plan = mappings.table_plan(task.mapping, task.table, batch.table.column_names, name)
-                rows, rejected, identities = clean_table(batch, plan, task.table, task.keys, name)
-                tally.mapped |= plan.columns
-                tally.unmapped |= dict.fromkeys(plan.unmapped)
-                kept.append(rows)
-                tally.identities.append(identities)
-            else:
-                rejected = Cleaned.of_broken(batch, name).rejected
-            received += batch.table.num_rows + len(batch.broken)
-            intake.reject(rejected)
-            tally.rejected(rejected)
-    tally.received = received
-    new = pa.concat_tables(kept)
-    old = writer.read_table(task.table)
-    table = merged(old, new, TABLE_KEYS[task.table])
-    fresh = _changed(old, table, new, TABLE_KEYS[task.table])
+        for cleaned in _cleaned(source, task, intake.spill, tally, progress, keep):
+            kept.append(cleaned.events)
+            intake.reject(cleaned.rejected)
+    _require_records(tally)
+    new, old, key = pa.concat_tables(kept), writer.read_table(task.table), TABLE_KEYS[task.table]
+    fresh = changed(old, new, key)
     settled = intake.settle(original)
-    manifest = writer.replace_table(settled.manifest(writer.manifest), task.table, table)
+    manifest = writer.replace_table(settled.manifest(writer.manifest), task.table, merged(old, new, key))
     account = _account(tally, number, fresh, new.num_rows - fresh, fresh)
     _commit(writer, manifest, account, tally, sources, task)
     return account
 
 
-def _changed(old: pa.Table | None, table: pa.Table, new: pa.Table, key: str) -> int:
-    """How many of the new rows say something that the table did not say before."""
-    before = {} if old is None else {row[key]: row for row in old.to_pylist()}
-    changed = 0
-    for row in new.to_pylist():
-        known = before.get(row[key])
-        if known is None or any(value is not None and known[name] != value for name, value in row.items()):
-            changed += 1
-        before[row[key]] = {**(known or dict.fromkeys(row)), **{k: v for k, v in row.items() if v is not None}}
-    return changed
+def changed(old: pa.Table | None, new: pa.Table, key: str) -> int:
+    """How many of the new rows, one after the other, say something that the table did not say before.
+
+    >>> changed(None, pa.table({"item_id": ["a", "a", "a"], "price": [1, None, 2]}), "item_id")
+    2
+    """
+    before = 0 if old is None else old.num_rows
+    both = new if old is None else pa.concat_tables([old.select(new.column_names), new])
+    whose = _codes(both.column(key))
+    says = np.zeros(both.num_rows, dtype=bool)
+    for name in new.column_names:
+        cells = _codes(both.column(name))
+        rows = np.flatnonzero(cells >= 0)
+        rows = rows[np.argsort(whose[rows], kind="stable")]  # by key, each in the order in which it came
+        same = (whose[rows][1:] == whose[rows][:-1]) & (cells[rows][1:] == cells[rows][:-1])
+        says[rows[1:]] |= ~same
+        says[rows[:1]] = True
+    return int(says[before:].sum())
+
+
+def _codes(column: Any) -> npt.NDArray[np.int64]:
+    """Equal cells as equal numbers from 0 on; null is -1."""
+    cells = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    indices = pc.fill_null(cells.dictionary_encode().indices, -1)
+    return np.asarray(indices.to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
 def preview(sources: Sequence[Source], task: Task, progress: Progress, *, rows: int = 10) -> Received:
     """What an import would do, from the first batch of each source; nothing is written anywhere."""
     import tempfile
 
-    tally, first = Tally(), EVENTS.empty_table()
+    schema = EVENTS if task.table == "events" else TABLES[task.table]
+    tally, first, lines = Tally(), schema.empty_table(), 0
     with tempfile.TemporaryDirectory(prefix="shop-") as spill:
         for source in _opened(sources, tally):
             for cleaned in _cleaned(source, task, Path(spill), tally, progress):
+                lines += cleaned.events.num_rows
                 if first.num_rows < rows:
-                    first = pa.concat_tables([first, cleaned.events.select(EVENTS.names)]).slice(0, rows)
+                    first = pa.concat_tables([first, cleaned.events.select(schema.names)]).slice(0, rows)
                 break
+    _require_records(tally)
     stored = tally.received - sum(tally.reasons.values())
-    return replace(_account(tally, None, stored, 0, first.num_rows), preview=first)
+    return replace(_account(tally, None, stored, 0, lines), preview=first)

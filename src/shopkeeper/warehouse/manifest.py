@@ -88,6 +88,7 @@ class Manifest:
         version: Grows by one with each commit; 0 for an empty shop.
         segments: Events, in the order of their imports.
         quarantine: Files of rejected records.
+        large: Rejected records that are too large for a row of those, each a file of its own.
         vault: Files that resolve pseudonyms.
         tables: Name -> file, of `items` and its like and of what the rooms published.
         dates: Published table -> its as-of time, microseconds UTC.
@@ -108,6 +109,7 @@ class Manifest:
     imports: tuple[Import, ...] = ()
     sizes: Mapping[str, int] = field(default_factory=dict)
     retired: tuple[str, ...] = ()
+    large: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -140,8 +142,9 @@ class Manifest:
                      if (start is None or segment.last >= start) and (until is None or segment.first < until))
 
     def data_files(self) -> tuple[str, ...]:
-        """Files that the engine reads, and the vault's."""
-        return (*(segment.file for segment in self.segments), *self.quarantine, *self.tables.values(), *self.vault)
+        """Files that the engine reads, the large records of the quarantine, and the vault's."""
+        return (*(segment.file for segment in self.segments), *self.quarantine, *self.large, *self.tables.values(),
+                *self.vault)
 
     def model_folders(self) -> tuple[str, ...]:
         """Folders of all kept models."""
@@ -158,6 +161,7 @@ class Manifest:
         return replace(
             self, segments=tuple(segment for segment in self.segments if segment.file not in gone),
             quarantine=tuple(file for file in self.quarantine if file not in gone),
+            large=tuple(file for file in self.large if file not in gone),
             vault=tuple(file for file in self.vault if file not in gone),
             tables={name: file for name, file in self.tables.items() if file not in gone})
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from shopkeeper.warehouse.manifest import Installed, Manifest
-from shopkeeper.warehouse.store import Store, Writer, durable_write
 
 from shopkeeper.errors import Damaged
+from shopkeeper.warehouse.manifest import Installed, Manifest
+from shopkeeper.warehouse.store import Store, Writer, durable_write
 from shopkeeper.words import say
 
 KEPT = 3
@@ -53,7 +53,6 @@ def install(writer: Writer, manifest: Manifest, question: str, arrays: Arrays, r
     known = manifest.models.get(question, Installed("", ()))
     version = str(1 + max((int(v) for v in known.versions), default=0))
     place = folder(writer.store, question, version)
-    place.mkdir(parents=True, exist_ok=True)
     solid = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     durable_write(place / "weights.safetensors", save(solid))
     durable_write(place / "model.json", json.dumps(record, ensure_ascii=False, indent=1).encode("utf-8"))
