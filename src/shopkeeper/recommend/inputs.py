@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from shopkeeper.errors import UnknownName
 from shopkeeper.events.pseudonyms import GUEST, pseudonym
+from shopkeeper.events.sessions import sessions_of
 from shopkeeper.recommend.methods.base import Histories, Interactions
 from shopkeeper.recommend.rules import Shelf
 from shopkeeper.represent.vocabulary import Vocabulary
@@ -63,27 +64,37 @@ class Log:
                    timezone=self.timezone)
 
 
-def interactions(events: Any, roles: Mapping[str, str], gap_minutes: int) -> Any:
-    """Expression: one row for each event line of a person with an item: person, item, ts, weight, basket."""
+def of_items(events: Any, roles: Mapping[str, str]) -> Any:
+    """Expression: the event lines of people with items, with `weight`."""
     kinds = {role: [kind for kind, plays in roles.items() if plays == role] for role in WEIGHTS}
     rows = human(events)
     rows = rows.filter(rows.item_id.notnull() & rows.event.isin([kind for some in kinds.values() for kind in some]))
     person = ibis.coalesce(rows.customer_id, rows.anonymous_id)
-    rows = sessions(rows.filter(person.notnull() & ~person.startswith(GUEST)), gap_minutes)
-    weight = ibis.cases(*((rows.event.isin(kinds[role]), WEIGHTS[role]) for role in WEIGHTS if kinds[role]), else_=0.0)
+    rows = rows.filter(person.notnull() & ~person.startswith(GUEST))
+    return rows.mutate(weight=ibis.cases(
+        *((rows.event.isin(kinds[role]), WEIGHTS[role]) for role in WEIGHTS if kinds[role]), else_=0.0))
+
+
+def interactions(events: Any, roles: Mapping[str, str], gap_minutes: int) -> Any:
+    """Expression: one row for each event line of a person with an item: person, item_id, ts, weight, basket."""
+    rows = sessions(of_items(events, roles), gap_minutes)
     return rows.select(person=ibis.coalesce(rows.customer_id, rows.anonymous_id), item_id=rows.item_id, ts=rows.ts,
-                       weight=weight, basket=ibis.coalesce(rows.order_id, rows.session))
+                       weight=rows.weight, basket=ibis.coalesce(rows.order_id, rows.session))
 
 
-def history_of(events: Any, people: Sequence[str], roles: Mapping[str, str], gap_minutes: int) -> Any:
-    """Expression: the interactions of some people."""
-    return interactions(events.filter(ibis.coalesce(events.customer_id, events.anonymous_id).isin(people)), roles,
-                        gap_minutes)
+def few(events: Any, roles: Mapping[str, str]) -> Any:
+    """Expression: as `interactions`, with the basket null where no order and no session was given.
+
+    For few lines at a time: sessions by silence are then cut from arrays, which spares the engine its windows.
+    """
+    rows = of_items(events, roles)
+    return rows.select(person=ibis.coalesce(rows.customer_id, rows.anonymous_id), item_id=rows.item_id, ts=rows.ts,
+                       weight=rows.weight, basket=ibis.coalesce(rows.order_id, rows.session_id))
 
 
-def tallies(events: Any, column: str, roles: Mapping[str, str], gap_minutes: int, cut: int) -> Any:
+def tallies(events: Any, column: str, roles: Mapping[str, str], cut: int) -> Any:
     """Expression: lines by `item_id` or `person`, and their weight: id, weight, ever, recent (since `cut`)."""
-    rows = interactions(events, roles, gap_minutes)
+    rows = few(events, roles)
     rows = rows.mutate(late=(rows.ts >= moment(cut)).cast("int64"))
     return rows.group_by([column, "weight"]).aggregate(
         ever=rows.count().cast("int64"), recent=rows.late.sum().cast("int64")).rename(id=column)
@@ -132,7 +143,7 @@ def read_counts(shop: Shop, column: str, cut: int) -> tuple[Vocabulary, npt.NDAr
     Raises:
         UnknownName: Nobody has had to do with any item yet.
     """
-    table = shop.engine.run(tallies(shop.events(), column, shop.config.roles, shop.config.gap_minutes, cut))
+    table = shop.engine.run(tallies(shop.events(), column, shop.config.roles, cut))
     if table.num_rows == 0:
         raise _empty(shop)
     ids, row = _rows(table["id"])
@@ -215,24 +226,29 @@ def read_history(shop: Shop, identity: str) -> tuple[History, str]:
     key = shop.keys().pseudonym
     names = list(dict.fromkeys([shop.person(identity), pseudonym(identity, "customer_id", key),
                                 pseudonym(identity, "anonymous_id", key)]))
-    table = shop.engine.run(history_of(shop.events(), names, shop.config.roles, shop.config.gap_minutes))
+    events = shop.events()
+    mine = events.filter(ibis.coalesce(events.customer_id, events.anonymous_id).isin(names))
+    table = shop.engine.run(few(mine, shop.config.roles))
     known = set(table["person"].unique().to_pylist())
     person = next((name for name in names if name in known), names[0])
-    return _history(table.filter(pc.equal(table["person"], person)), "item_id"), person
+    return _history(shop, table.filter(pc.equal(table["person"], person)), "item_id"), person
 
 
 def read_takers(shop: Shop, item: str) -> History:
     """Who had to do with one item up to now; empty for an item that the log does not know."""
     events = shop.events()
-    table = shop.engine.run(interactions(events.filter(events.item_id == item), shop.config.roles,
-                                         shop.config.gap_minutes))
-    return _history(table, "person")
+    return _history(shop, shop.engine.run(few(events.filter(events.item_id == item), shop.config.roles)), "person")
 
 
-def _history(table: pa.Table, column: str) -> History:
-    table = table.sort_by([("ts", "ascending"), ("item_id", "ascending"), ("person", "ascending")])
-    return History(table[column], _micros(table["ts"]), table["weight"].to_numpy().astype(np.float32),
-                   _rows(table["basket"])[1])
+def _history(shop: Shop, table: pa.Table, column: str) -> History:
+    person, when = _rows(table["person"])[1], _micros(table["ts"])
+    silent = pa.array(sessions_of(person, when, shop.config.gap_minutes * 60_000_000)).cast(pa.string())
+    # \x1f begins no name that a source gives, so a derived one is never taken for one of these
+    given = pc.coalesce(table["basket"].combine_chunks(), pc.binary_join_element_wise("\x1f", silent, ""))
+    basket = _baskets(table["person"], given)
+    by = np.lexsort((_rows(table[column])[1], basket, when))
+    return History(table[column].take(pa.array(by)), when[by], table["weight"].to_numpy().astype(np.float32)[by],
+                   basket[by])
 
 
 def last_prices(events: Any) -> Any:
