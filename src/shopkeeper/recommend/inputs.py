@@ -116,8 +116,8 @@ def read_log(shop: Shop) -> Log:
         customer=customer.astype(np.int32), item=item.astype(np.int32), when=_micros(table["ts"]),
         basket=_baskets(table["person"], table["basket"]), weight=weight, n_customers=len(customers),
         n_items=len(items)).sorted()
-    strongest = float(made.weight.max())
-    role = next(role for role, value in WEIGHTS.items() if value == strongest)
+    strongest = made.weight.max()
+    role = next(role for role, value in WEIGHTS.items() if np.float32(value) == strongest)
     return Log(customers, items, made, made.weight >= strongest, role, shop.now(),
                read_codes(shop, np.asarray(items.ids(), dtype=object)), shop.config.timezone)
 

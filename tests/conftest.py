@@ -1,0 +1,51 @@
+"""Simulated shops with known truth, made once a session and shared. What a test changes, it changes in a copy."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from shopkeeper.learn import learn
+from shopkeeper.shop import Shop
+from shopkeeper.simulate import SimulationConfig, simulate
+
+PLANTED = {"customers": 400, "items": 160, "days": 150, "seed": 7}
+
+
+@pytest.fixture(scope="session")
+def planted():
+    """What `learned` was made from: its log, its tables and the truth behind them."""
+    return simulate(SimulationConfig(**PLANTED))
+
+
+@pytest.fixture(scope="session")
+def learned():
+    """A shop of 400 customers and 160 items over 150 days, with every question learned. Only read it."""
+    shop = Shop.simulated(**PLANTED)
+    learn(shop)
+    return shop
+
+
+@pytest.fixture(scope="session")
+def small():
+    """A shop of 150 customers and 50 items over 70 days; nothing has been learned. Only read it."""
+    return Shop.simulated(customers=150, items=50, days=70)
+
+
+@pytest.fixture(scope="session")
+def small_learned(small, tmp_path_factory):
+    """The shop of `small` with every question learned. Only read it."""
+    shop = copied(small, tmp_path_factory.mktemp("small") / "shop")
+    learn(shop)
+    return shop
+
+
+@pytest.fixture
+def copy_of(tmp_path):
+    """A function that copies a shop to a place of the test's own."""
+    return lambda shop, name="copy": copied(shop, tmp_path / name)
+
+
+def copied(shop: Shop, place: Path) -> Shop:
+    shutil.copytree(shop.path, place)
+    return Shop.open(place, create=False)
