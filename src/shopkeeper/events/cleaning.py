@@ -181,6 +181,8 @@ class Cleaner:
             columns["currency"] = pc.coalesce(draft.get("currency"), pa.scalar(mapping.currency))
         if "currency" in columns:
             columns["currency"] = pc.utf8_upper(columns["currency"])
+        if "items" in columns:
+            columns["items"] = pc.if_else(pc.equal(columns["items"], "[]"), None, columns["items"])
         if "ip_prefix" in columns:
             cells = columns["ip_prefix"]
             filled = values.mask_of(pc.is_valid(cells))

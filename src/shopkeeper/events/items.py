@@ -143,10 +143,11 @@ def _parsed(cell: str) -> list[dict[str, Any]] | None:
         found = _DECODER.decode(cell)
     except (msgspec.DecodeError, RecursionError):
         return None
-    if not isinstance(found, list) or not found or not all(isinstance(item, dict) and item.get("item_id") is not None
-                                                           for item in found):
-        return None
-    return found
+    return found if isinstance(found, list) and found and all(_named(item) for item in found) else None
+
+
+def _named(item: object) -> bool:
+    return isinstance(item, dict) and item.get("item_id") is not None and str(item["item_id"]).strip() != ""
 
 
 def _cells(lines: _Lines, draft: Draft) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -119,9 +119,9 @@ def decimals(floats: Any) -> Any:
     >>> decimals(pa.array([0.00005, 1e14, None])).to_pylist()
     [Decimal('0.0000'), None, None]
     """
-    rounded = pc.round(floats, 4)
-    fits = pc.less(pc.abs(rounded), float(_MONEY_LIMIT))  # false for NaN
-    return pc.cast(pc.if_else(fits, rounded, None), MONEY, safe=False)
+    near = pc.if_else(pc.less(pc.abs(floats), float(_MONEY_LIMIT)), floats, None)  # NaN is not less
+    rounded = pc.round(near, 4)
+    return pc.cast(pc.if_else(pc.less(pc.abs(rounded), float(_MONEY_LIMIT)), rounded, None), MONEY, safe=False)
 
 
 def by_unique(cells: Any, where: Mask, convert: Callable[[str], Any], kind: pa.DataType) -> Any:
