@@ -29,7 +29,7 @@ def learned():
 @pytest.fixture(scope="session")
 def small():
     """A shop of 150 customers and 50 items over 70 days; nothing has been learned. Only read it."""
-    return Shop.simulated(customers=150, items=50, days=70)
+    return Shop.simulated(customers=200, items=80, days=70)
 
 
 @pytest.fixture(scope="session")

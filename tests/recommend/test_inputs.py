@@ -139,11 +139,11 @@ def test_counts_are_the_counts_of_the_whole_log(small):
     assert recent == pytest.approx(counted(late), rel=1e-6)
 
 
-def test_the_log_of_a_shop_does_not_hang_on_the_order_in_which_its_records_came(small, copy_of):
+def test_the_log_of_a_shop_does_not_hang_on_the_order_in_which_its_records_came(small, tmp_path):
     events = small.engine.run(small.events()).drop_columns(["session_id"])
     logs = []
     for name, order in (("one", np.arange(len(events))), ("other", np.random.default_rng(0).permutation(len(events)))):
-        shop = Shop.open(small.path.parent / f"{small.path.name}-{name}")
+        shop = Shop.open(tmp_path / name)
         for key in ("pseudonym", "vault"):
             (shop.path / "keys" / f"{key}.key").write_bytes((small.path / "keys" / f"{key}.key").read_bytes())
         shop.ingest([events.take(pa.array(order))], received_at=small.now())
@@ -174,8 +174,8 @@ def test_an_item_is_compared_in_its_category_without_the_last_of_three_steps(pat
 
 
 def test_categories_are_known_where_half_of_the_items_have_one(made):
-    items = [{"item_id": "tea", "category": "Food > Hot > Tea"}, {"item_id": "mocha", "category": "Food > Hot > Coffee"},
-             {"item_id": "cup", "category": "Home > Cups"}, {"item_id": "pen"}]
+    categories = {"tea": "Food > Hot > Tea", "mocha": "Food > Hot > Coffee", "cup": "Home > Cups", "pen": None}
+    items = [{"item_id": item, "category": category} for item, category in categories.items()]
     shop = made(line(1), items=items)
 
     assert read_codes(shop, np.array(["tea", "cup", "mocha", "pen", "none"])).tolist() == [0, 1, 0, -1, -1]
