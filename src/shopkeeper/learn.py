@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -25,7 +25,7 @@ from shopkeeper.shop import Shop
 from shopkeeper.warehouse import models
 from shopkeeper.warehouse.manifest import Manifest
 from shopkeeper.warehouse.store import Writer
-from shopkeeper.words import Sentence, put, say
+from shopkeeper.words import put, say
 
 # Each room's trials: the questions that it can learn, and how.
 ROOMS: Mapping[str, Any] = {"recommend": recommend_trials}
@@ -37,20 +37,12 @@ LEARNED = pa.schema([*((name, pa.string()) for name in ("question", "status", "m
 class Learned(Answer):
     """What became of each question: question, status (installed, fresh, would install, refused, rolled back, would roll
     back), method, version, how far the method beat the plainest (difference, with its interval low, high; null where
-    the plainest itself answers), why.
-
-    Attributes:
-        why: Question -> the same in words, for people of any language.
+    the plainest itself answers), why. People read the reasons below the table, as notes.
     """
 
-    why: Mapping[str, Sentence] = field(default_factory=dict)
-
     def cells(self, language: str = "en") -> tuple[list[str], list[list[str]]]:
-        """As the table, with the reason in the reader's language."""
-        headings, body = people(self.table, language)
-        questions = self.table["question"].to_pylist()
-        return headings, [[*line[:-1], put(self.why[name], language) if name in self.why else line[-1]]
-                          for name, line in zip(questions, body, strict=True)]
+        """As the table, without the reasons: they are notes."""
+        return people(self.table.drop_columns(["why"]), language)
 
 
 @act("learn")
@@ -83,12 +75,13 @@ def learn(shop: Shop, *, room: str | None = None, rollback: bool = False, dry_ru
         found = _roll_back(shop, questions, dry_run)
     else:
         found = _learn_all(shop, questions, dry_run=dry_run, force=force, seed=seed, progress=progress)
-    done = sum(row["status"] in ("installed", "rolled back") for row in found)
+    done = sum(row["status"] in ("installed", "rolled back", "fresh") for row in found)
     table = pa.Table.from_pylist([{**row, "why": put(row["why"])} for row in found], schema=LEARNED)
     return Learned(title=say("What was learned"), table=table, method="trial",
                    evidence=ExactCount(say("installed models"), done),
                    asked={"act": "learn.learn", "room": room, "rollback": rollback, "dry_run": dry_run, "force": force,
-                          "seed": seed}, why={row["question"]: row["why"] for row in found})
+                          "seed": seed},
+                   notes=tuple(say("{question}: {why}", question=row["question"], why=row["why"]) for row in found))
 
 
 def _learn_all(shop: Shop, questions: list[str], *, dry_run: bool, force: bool, seed: int,
