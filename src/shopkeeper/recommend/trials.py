@@ -24,7 +24,7 @@ from shopkeeper.recommend.cases import Cases, active_people, alike_things, baske
 from shopkeeper.recommend.inputs import Log
 from shopkeeper.recommend.inputs import read_log as read
 from shopkeeper.recommend.methods.alike import Alike
-from shopkeeper.recommend.methods.base import Fitted, Interactions, Method
+from shopkeeper.recommend.methods.base import DAY, Fitted, Interactions, Method
 from shopkeeper.recommend.methods.buy_again import BuyAgain
 from shopkeeper.recommend.methods.neighbours import Neighbours, NeighboursParams
 from shopkeeper.recommend.methods.popular import Popular
@@ -153,7 +153,7 @@ def run(log: Log, question: str, *, extra: Sequence[Method] = (), seed: int = 0,
     methods = [*contest.methods(log), *_from_outside(question), *extra]
     _named_once(methods)
     log = log.turned() if contest.turned else log
-    origins = rolling_origins(int(log.interactions.when.min()), log.now, horizon=WITHIN, n=2)
+    origins = _windows(log, question)
     repeats = repeated_share(log, origins[0]) >= REPEATS
     valid, test = (_cases(contest, log, split, seed, repeats) for split in origins)
     entries = [Entry(method, tuple(contest.settings.get(method.name) or method.candidates())) for method in methods]
@@ -167,6 +167,21 @@ def run(log: Log, question: str, *, extra: Sequence[Method] = (), seed: int = 0,
     setup = Setup(question, f"NDCG@{K}", origins[1], log.timezone, contest.who, seed=seed)
     trial = ladder(scores, setup, rivals=contest.rivals)
     return Ran(trial, next(entry for entry in entries if entry.method.name == trial.winner), repeats)
+
+
+def _windows(log: Log, question: str) -> list[TimeSplit]:
+    """The window to choose on, and the one to compare on."""
+    first = int(log.interactions.when.min())
+    try:
+        return rolling_origins(first, log.now, horizon=WITHIN, n=2)
+    except TooLittleHistory as short:
+        have = max(0, (log.now + 1 - first) // DAY)
+        raise TooLittleHistory(
+            say("a trial of {question} needs {need} days of events of people with items; this log has {have}.",
+                question=question, need=3 * WITHIN, have=have),
+            do=[say("shop.ingest(...) more of the log")],
+            why=say("{within} days choose, {within} days compare, and the first must have as many to learn from.",
+                    within=WITHIN)) from short
 
 
 def _named_once(methods: Sequence[Method]) -> None:
@@ -183,7 +198,7 @@ def learn(log: Log, question: str, *, seed: int = 0, progress: Progress = silent
     ran = run(log, question, seed=seed, progress=progress)
     progress.start(say("fitting {method} for {question}", method=ran.winner.method.name, question=question), None)
     log = log.turned() if CONTESTS[question].turned else log
-    fitted = ran.winner.method.fit(log.interactions, log.now, ran.winner.params)
+    fitted = ran.winner.method.fit(log.interactions, log.now + 1, ran.winner.params)  # the last moment is known too
     arrays, meta = fitted.state()
     ids = {f"vocabulary.{name}": array for name, array in log.items.state().items()}
     state = {f"method.{name}": array for name, array in arrays.items()}
