@@ -32,10 +32,11 @@ from shopkeeper.events.raw import Broken, RawBatch
 from shopkeeper.events.schema import EVENTS, TABLE_KEYS, TABLES, TIME, Role
 from shopkeeper.warehouse.manifest import Import, Manifest
 from shopkeeper.warehouse.segments import finished
-from shopkeeper.warehouse.store import Store, Writer, durable_write
+from shopkeeper.warehouse.store import FOLDERS, LOCK, MANIFEST, Store, Writer, durable_write
 from shopkeeper.warehouse.tables import merged
 from shopkeeper.words import Sentence, say
 
+_OF_A_SHOP = frozenset({*FOLDERS, "keys", "shop.toml", MANIFEST, LOCK})
 Source = str | os.PathLike[str] | Any  # a path, a glob, an Arrow table, a data frame, a list of dicts
 
 
@@ -150,12 +151,21 @@ def _opened(sources: Sequence[Source], tally: Tally) -> list[Source]:
              if isinstance(source, str | os.PathLike)]
     found = readers.expand(paths) if paths else readers.Files([])
     for path in found.left_out:
+        if _of_a_shop(path):
+            continue
         tally.note(say("{name} was left out: no reader knows its ending.", name=path.name))
-    out = [*found, *(source for source in sources if not isinstance(source, str | os.PathLike))]
+    out = [*(path for path in found if not _of_a_shop(path)),
+           *(source for source in sources if not isinstance(source, str | os.PathLike))]
     if not out:
         raise BadInput(say("there is nothing to ingest."), do=[say("shopkeeper ingest SHOP FILE ...")],
                        why=say("no file, folder or table was given."))
     return out
+
+
+def _of_a_shop(path: Path) -> bool:
+    """Whether a file is what a shop keeps its own things in; a folder that is read may hold a shop."""
+    above = [path.absolute(), *path.absolute().parents]
+    return any(one.name in _OF_A_SHOP and (one.parent / "shop.toml").is_file() for one in above)
 
 
 def _open(source: Source, spill: Path, task: Task) -> readers.Source:
