@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -51,8 +52,8 @@ def next_items(shop: Shop, customer: str, *, n: int = 10, rules: Rules | None = 
     histories = history.over(found.things)
     said = _about_history(customer, person, history, histories)
     asked = {"question": "recommend.next_items", "customer": customer, "n": n, "rules": rules or Rules()}
-    return _ranked(shop, found, histories, (rules or Rules(), n), asked,
-                   title=say("What {customer} wants next", customer=customer), said=said)
+    title = say("What {customer} wants next", customer=customer)
+    return _ranked(shop, found, histories, _Asked(asked, title, said=said))
 
 
 @question
@@ -74,7 +75,7 @@ def similar_items(shop: Shop, item: str, *, n: int = 10, rules: Rules | None = N
         UnknownName: Nobody ever had to do with the item.
     """
     asked = {"question": "recommend.similar_items", "item": item, "n": n, "rules": rules or Rules()}
-    return _beside(shop, (item,), (rules or Rules(), n), asked, say("Similar to {item}", item=item), "next")
+    return _beside(shop, (item,), _Asked(asked, say("Similar to {item}", item=item), "next"))
 
 
 @question
@@ -95,8 +96,7 @@ def goes_with(shop: Shop, items: tuple[str, ...], *, n: int = 10, rules: Rules |
     """
     items = (items,) if isinstance(items, str) else tuple(items)
     asked = {"question": "recommend.goes_with", "items": items, "n": n, "rules": rules or Rules()}
-    return _beside(shop, items, (rules or Rules(), n), asked, say("Goes with {items}", items=", ".join(items)),
-                   "basket")
+    return _beside(shop, items, _Asked(asked, say("Goes with {items}", items=", ".join(items)), "basket"))
 
 
 @question
@@ -158,6 +158,34 @@ def evidence(shop: Shop) -> Trials:
                   asked={"question": "recommend.evidence"})
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """A question for items as it was understood.
+
+    Attributes:
+        asked: As the answer shows it; `rules` and `n` are among it.
+        title: Of the answer.
+        beside: As of `Items`.
+        said: What must be said of it.
+    """
+
+    asked: Mapping[str, Any]
+    title: Sentence
+    beside: Literal["", "basket", "next"] = ""
+    said: tuple[Sentence, ...] = ()
+
+    @property
+    def rules(self) -> Rules:
+        """What to leave out, put first or limit."""
+        rules: Rules = self.asked["rules"]
+        return rules
+
+    @property
+    def n(self) -> int:
+        """How many items."""
+        return int(self.asked["n"])
+
+
 def _about_history(customer: str, person: str, history: inputs.History, known: Histories) -> tuple[Sentence, ...]:
     """What must be said of whom the answer is about."""
     if not len(history.when):
@@ -170,11 +198,10 @@ def _about_history(customer: str, person: str, history: inputs.History, known: H
     return said
 
 
-def _beside(shop: Shop, items: tuple[str, ...], how: tuple[Rules, int], asked: dict[str, Any], title: Sentence,
-            beside: Literal["basket", "next"]) -> Items:
+def _beside(shop: Shop, items: tuple[str, ...], ask: _Asked) -> Items:
     """Items beside given ones: the given ones are the whole history, seen just now."""
-    _at_least_one(how[1])
-    found = desk(shop, str(asked["question"]))
+    _at_least_one(ask.n)
+    found = desk(shop, str(ask.asked["question"]))
     rows = found.things.rows(items)
     if not items:
         raise BadInput(say("no item was named."), do=[say("--items ID")],
@@ -184,25 +211,25 @@ def _beside(shop: Shop, items: tuple[str, ...], how: tuple[Rules, int], asked: d
             raise _newer(shop, item) if found.learned and len(inputs.read_takers(shop, item).when) else _unknown(item)
     now = shop.now()
     histories = Histories.single(rows, when=np.full(len(rows), now), basket=np.zeros(len(rows), dtype=np.int64))
-    return _ranked(shop, found, histories, how, asked, title=title, beside=beside)
+    return _ranked(shop, found, histories, ask)
 
 
-def _ranked(shop: Shop, found: Desk, histories: Histories, how: tuple[Rules, int], asked: dict[str, Any], *,
-            title: Sentence, said: tuple[Sentence, ...] = (), beside: Literal["", "basket", "next"] = "") -> Items:
+def _ranked(shop: Shop, found: Desk, histories: Histories, ask: _Asked) -> Items:
     """Rank, lay the rules over it, and say why."""
-    (rules, n), now, things = how, shop.now(), found.things
+    rules, now, things = ask.rules, shop.now(), found.things
     _check_tables(shop, rules)
     shelf, titles = inputs.read_shelf(shop, np.asarray(things.ids(), dtype=object))
     check_names(rules, shelf)
-    keep, removed, more = _allowed(found, histories, rules, shelf, beside)
-    order, score, idle = _order(found, histories, (now, n), rules, shelf, keep)
-    rows, held = pick(order, rules, shelf, n)
+    keep, removed, more = _allowed(found, histories, rules, shelf, ask.beside)
+    order, score, idle = _order(found, histories, (now, ask.n), rules, shelf, keep)
+    rows, held = pick(order, rules, shelf, ask.n)
     because = found.fitted.because(histories, np.asarray(rows, dtype=np.int64), now)
-    reasons = _reasons(histories, because, things, titles, named=bool(beside))
-    said = (*found.notes, *said, *more, *notes({**removed, **held}), *_about_pins(rules, things), *idle)
-    return Items(title=title, table=_items_table(found, shelf, titles, rows, score, reasons), evidence=found.evidence,
-                 method=found.fitted.name, asked=asked, notes=said, catalogue=len(things), left=int(keep.sum()),
-                 removed={**removed, **held}, beside=beside)
+    reasons = _reasons(histories, because, things, titles, named=bool(ask.beside))
+    said = (*found.notes, *ask.said, *more, *notes({**removed, **held}), *_about_pins(rules, things), *idle)
+    table = _items_table(found, shelf, titles, rows, score, reasons)
+    return Items(title=ask.title, table=table, evidence=found.evidence, method=found.fitted.name, asked=ask.asked,
+                 notes=said, catalogue=len(things), left=int(keep.sum()), removed={**removed, **held},
+                 beside=ask.beside)
 
 
 def _allowed(found: Desk, histories: Histories, rules: Rules, shelf: Shelf,
