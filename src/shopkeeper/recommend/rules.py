@@ -59,7 +59,7 @@ class Rules:
         high = float("inf") if self.price_max is None else self.price_max
         if not 0 <= low <= high:
             raise BadInput(say("no price lies between {low} and {high}.", low=low, high=high),
-                           do=[say("--price-min 5 --price-max 20")],
+                           do=[say("--price-min 5"), say("--price-max 20")],
                            why=say("a price is 0 or more, and the least comes before the most."))
 
     def factors(self) -> dict[tuple[str, str], float]:
