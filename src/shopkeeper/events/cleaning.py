@@ -113,7 +113,8 @@ class Cleaner:
         derived = _derive(draft)
         left_over = self._left_over(draft, batch)
         draft.columns["props"] = props(left_over, draft.n)
-        content = content_digest(raw, self.plan.mapping.source, self.keys.pseudonym)
+        nameless = pc.if_else(pa.array(draft.has("event_id")), None, raw)
+        content = content_digest(nameless, self.plan.mapping.source, self.keys.pseudonym)
         spread = expand(self._rows(draft, content), draft, derived)
         came = {"file": pa.repeat(pa.scalar(self.file), draft.n), "source_line": pa.array(np.asarray(batch.line)),
                 "record": pa.array(self.next_record + np.arange(draft.n, dtype=np.int64)), "raw": raw}
@@ -231,7 +232,7 @@ def _events(draft: Draft, spread: Spread, content: Any, left_over: Mapping[str, 
     Args:
         draft: The batch.
         spread: Its rows, item lists spread out.
-        content: (n,) digests of the records as they came.
+        content: (n,) digests of the records without an id as they came.
         left_over: Cells beyond our columns.
         came: `record`, `file`, `source_line` and `raw` of each record.
     """
@@ -287,10 +288,10 @@ def original(raw: bytes) -> str:
 
 
 def content_digest(raw: Any, source: str, key: bytes) -> Any:
-    """(n,) 16-byte keyed digests of the records as they came; the file's name is no part of them."""
+    """(n,) 16-byte keyed digests of the records as they came, null for null; the file's name is no part of them."""
     prefix, new = source.encode("utf-8") + b"\0", hashlib.blake2b
-    return pa.array([new(prefix + cell, digest_size=16, key=key, person=b"record").digest()
-                     for cell in values.flat(raw).to_pylist()], pa.binary(16))
+    return pa.array([None if cell is None else new(prefix + cell, digest_size=16, key=key, person=b"record").digest()
+                     for cell in raw.to_pylist()], pa.binary(16))
 
 
 def body_digest(table: pa.Table, apart: Any, rest: Any) -> Any:
@@ -314,7 +315,7 @@ def body_digest(table: pa.Table, apart: Any, rest: Any) -> Any:
 
 
 def _hex(digest: Any) -> Any:
-    return pa.array([cell.hex() for cell in digest.to_pylist()], pa.string())
+    return pa.array([None if cell is None else cell.hex() for cell in digest.to_pylist()], pa.string())
 
 
 def _derive(draft: Draft) -> Counter[str]:
