@@ -5,6 +5,7 @@ A shop knows no room. A question takes a shop; no verb is ever added here for a 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -33,6 +34,8 @@ from shopkeeper.warehouse.ingest import Received, Source, Task, ingest, preview
 from shopkeeper.warehouse.manifest import Manifest
 from shopkeeper.warehouse.store import Store, durable_write
 from shopkeeper.words import Sentence, say
+
+_KEYS = ("pseudonym", "vault")
 
 
 @dataclass(frozen=True)
@@ -160,7 +163,8 @@ class Shop:
 
         made = simulate(SimulationConfig(customers=customers, items=items, days=days, seed=seed))
         folder = tempfile.mkdtemp(prefix="shop-")
-        _found(Path(folder), True, ShopConfig(name="simulated", currency="EUR"))
+        keys = [hashlib.blake2b(f"{name} {seed}".encode(), digest_size=32).hexdigest() for name in _KEYS]
+        _found(Path(folder), True, ShopConfig(name="simulated", currency="EUR"), keys)
         shop = cls.open(folder, engine=engine)
         weakref.finalize(shop, shutil.rmtree, folder, ignore_errors=True)
         shop.ingest(made.events, received_at=made.truth.until)
@@ -230,7 +234,7 @@ class Shop:
         folder = self.path / "keys"
         try:
             keys = Keys(*(bytes.fromhex((folder / f"{name}.key").read_text("ascii").strip())
-                          for name in ("pseudonym", "vault")))
+                          for name in _KEYS))
             if {len(keys.pseudonym), len(keys.vault)} != {32}:
                 raise ValueError("a key has 32 bytes")
             return keys
@@ -274,8 +278,8 @@ class Shop:
         return models.load(self.store, self.manifest, question)
 
 
-def _found(folder: Path, create: bool, config: ShopConfig | None = None) -> None:
-    """Make an empty shop."""
+def _found(folder: Path, create: bool, config: ShopConfig | None = None, keys: Sequence[str] | None = None) -> None:
+    """Make an empty shop, with random keys unless they are given (as hexadecimal text)."""
     if not create:
         raise NotAShop(say("{path} is not a shop.", path=str(folder)),
                        do=[say("shopkeeper ingest {path} FILE", path=str(folder)),
@@ -287,11 +291,11 @@ def _found(folder: Path, create: bool, config: ShopConfig | None = None) -> None
                        why=say("a shop does not mix with other files."))
     (folder / "keys").mkdir(parents=True, exist_ok=True)
     (folder / "keys").chmod(0o700)
-    for name in ("pseudonym", "vault"):
+    for name, key in zip(_KEYS, keys or [secrets.token_hex(32) for _ in _KEYS], strict=True):
         path = folder / "keys" / f"{name}.key"
         if path.exists():  # put back by hand: what they opened before they must open again
             continue
-        durable_write(path, secrets.token_hex(32).encode("ascii"))
+        durable_write(path, key.encode("ascii"))
         path.chmod(0o600)
     durable_write(folder / "shop.toml", (config or ShopConfig()).to_toml().encode("utf-8"))
 

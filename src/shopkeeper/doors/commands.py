@@ -163,7 +163,7 @@ def _menu(_: Namespace, out: Output) -> None:
     if out.form == "json":
         printing.write(as_json({"answer": [_as_data(entry, out.language) for entry in MENU]}))
         return
-    headings = [word(text, out.language) for text in ("command", "what it does", "kind")]
+    headings = [word("command", out.language), word("what it does", out.language), word("kind", out.language)]
     body = [[_words(entry)[0], word(entry.summary, out.language), word(entry.mark().kind, out.language)]
             for entry in MENU]
     printing.table(printing.console_to(), headings, body)

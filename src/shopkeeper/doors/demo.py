@@ -87,7 +87,7 @@ def _open(folder: Path) -> Shop:
         raise BadInput(say("{path} holds another shop.", path=str(folder)), do=[say("shopkeeper demo OTHER_FOLDER")],
                        why=say("the demo does not add its data to a shop of yours."))
     if shop.config.name != NAME:
-        config = ShopConfig(name=NAME, currency="USD")
+        config = ShopConfig(name=NAME, currency="USD", timezone="America/New_York")
         durable_write(folder / "shop.toml", config.to_toml().encode("utf-8"))
         shop = Shop.open(folder)
     return shop

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from argparse import Namespace
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from shopkeeper.doors import output, parser, progress
 from shopkeeper.doors.output import Output
 from shopkeeper.doors.parser import Parser
+from shopkeeper.errors import Refusal
 from shopkeeper.menu import Entry, Parameter
 from shopkeeper.words import Sentence, put, say
 
@@ -72,8 +74,15 @@ def _shop(path: str, dry_run: bool) -> Iterator[Shop]:
     from shopkeeper.shop import Shop
 
     at = Path(path)
-    if not dry_run or (at.exists() and not at.is_dir()) or (at.is_dir() and any(at.iterdir())):
-        yield Shop.open(path, create=not dry_run)
+    there = at.exists()
+    if not dry_run or (there and not at.is_dir()) or (at.is_dir() and any(at.iterdir())):
+        shop = Shop.open(path, create=not dry_run)
+        try:
+            yield shop
+        except Refusal:
+            if not there and not shop.store.manifest().imports:  # nothing came of it: leave nothing behind
+                shutil.rmtree(at)
+            raise
         return
     with tempfile.TemporaryDirectory(prefix="shop-") as folder:
         yield Shop.open(folder, create=True)

@@ -109,13 +109,14 @@ def read_log(shop: Shop) -> Log:
     table = shop.engine.run(interactions(shop.events(), shop.config.roles, shop.config.gap_minutes))
     if table.num_rows == 0:
         raise _empty(shop)
-    customers, customer = _rows(table["person"])
     items, item = _rows(table["item_id"])
-    weight = table["weight"].to_numpy().astype(np.float32)
+    weight, when = table["weight"].to_numpy().astype(np.float32), _micros(table["ts"])
+    order = np.lexsort((weight, item, when))
+    customers, customer = _by_appearance(*_rows(table["person"]), order)
+    _, basket = _by_appearance(*_rows(pc.binary_join_element_wise(table["person"], table["basket"], "\x1f")), order)
     made = Interactions(
-        customer=customer.astype(np.int32), item=item.astype(np.int32), when=_micros(table["ts"]),
-        basket=_baskets(table["person"], table["basket"]), weight=weight, n_customers=len(customers),
-        n_items=len(items)).sorted()
+        customer=customer.astype(np.int32), item=item.astype(np.int32), when=when, basket=basket, weight=weight,
+        n_customers=len(customers), n_items=len(items)).sorted()
     strongest = made.weight.max()
     role = next(role for role, value in WEIGHTS.items() if np.float32(value) == strongest)
     return Log(customers, items, made, made.weight >= strongest, role, shop.now(),
@@ -183,8 +184,17 @@ def _rows(column: Any) -> tuple[Vocabulary, npt.NDArray[np.int64]]:
     return vocabulary, vocabulary.rows(column)
 
 
-def _baskets(person: Any, basket: Any) -> npt.NDArray[np.int64]:
-    return _rows(pc.binary_join_element_wise(person, basket, "\x1f"))[1]
+def _by_appearance(ids: Vocabulary, row: npt.NDArray[np.int64],
+                   order: npt.NDArray[np.int64]) -> tuple[Vocabulary, npt.NDArray[np.int64]]:
+    """Ids in the order in which they first appear, and the row of each cell.
+
+    Pseudonyms differ from shop to shop: in their own order, the same log would be sampled differently in each.
+    """
+    seen, first = np.unique(row[order], return_index=True)
+    by = np.argsort(first)
+    place = np.empty(len(seen), dtype=np.int64)
+    place[by] = np.arange(len(seen))
+    return Vocabulary(ids.ids(seen[by])), place[np.searchsorted(seen, row)]
 
 
 def _micros(column: Any) -> npt.NDArray[np.int64]:
@@ -245,7 +255,7 @@ def _history(shop: Shop, table: pa.Table, column: str) -> History:
     silent = pa.array(sessions_of(person, when, shop.config.gap_minutes * 60_000_000)).cast(pa.string())
     # \x1f begins no name that a source gives, so a derived one is never taken for one of these
     given = pc.coalesce(table["basket"].combine_chunks(), pc.binary_join_element_wise("\x1f", silent, ""))
-    basket = _baskets(table["person"], given)
+    basket = _rows(pc.binary_join_element_wise(table["person"], given, "\x1f"))[1]
     by = np.lexsort((_rows(table[column])[1], basket, when))
     return History(table[column].take(pa.array(by)), when[by], table["weight"].to_numpy().astype(np.float32)[by],
                    basket[by])

@@ -331,6 +331,8 @@ def _check_tables(shop: Shop, rules: Rules) -> None:
                                do=[say("shopkeeper ingest {path} FILE --table {table}", path=str(shop.path),
                                        table=table)],
                                why=say("categories and brands stand in the items table, stock on hand in stock."))
+    if rules.price_min is not None or rules.price_max is not None:
+        shop.currency()  # refuses a log with several
 
 
 def _about_pins(rules: Rules, things: Any) -> tuple[Sentence, ...]:
