@@ -34,6 +34,12 @@ def test_money_in_text_is_what_decimal_arithmetic_says_and_the_rest_is_marked(te
     assert bad.tolist() == [bool(text and text.strip()) and as_money(text) is None for text in texts]
 
 
+def test_money_between_two_steps_goes_to_the_even_one():
+    found, _ = values.money(pa.array(["0.00005", "0.00015", "0.00025", "-0.00035", "1.000050001"]))
+
+    assert found.to_pylist() == [Decimal(text) for text in ("0.0000", "0.0002", "0.0002", "-0.0004", "1.0001")]
+
+
 @settings(deadline=None)
 @given(st.lists(st.floats() | st.none(), min_size=1, max_size=20))
 def test_money_in_floats_never_fails_and_stays_within_half_a_step(floats):

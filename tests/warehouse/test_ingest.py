@@ -82,6 +82,16 @@ def test_the_same_file_under_another_name_stores_nothing_and_its_own_repeats_are
     assert (again.stored, again.duplicate) == (0, 4)
 
 
+def test_two_files_of_one_name_in_one_import_are_two_files(shop, tmp_path):
+    for folder in ("monday", "tuesday"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "log.csv").write_text("event,ts,customer_id,item_id\nview_item,2026-10-01,ann,tea\n")
+
+    done = shop.ingest([tmp_path / "monday" / "log.csv", tmp_path / "tuesday" / "log.csv"])
+
+    assert (done.stored, done.duplicate) == (1, 1)
+
+
 def test_a_log_is_the_same_log_in_any_format(shop, tmp_path):
     log = simulate(SimulationConfig(customers=20, items=10, days=10))
     for form in ("csv", "jsonl", "parquet"):
