@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
@@ -43,7 +45,9 @@ def describe(shop: Shop) -> Description:
 
 
 def _measures(shop: Shop, totals: Any, worth: pa.Table, parts: dict[str, pa.Table]) -> pa.Table:
-    span = "" if totals["first"] is None else f"{totals['first']:%Y-%m-%d} - {totals['last']:%Y-%m-%d}"
+    zone = ZoneInfo(shop.config.timezone)
+    ends = [totals[end].replace(tzinfo=UTC).astimezone(zone) for end in ("first", "last") if totals[end] is not None]
+    span = " - ".join(f"{end:%Y-%m-%d}" for end in ends)
     lines: list[tuple[str, float | None, str | None]] = [
         ("events", totals["events"], None), ("event lines", totals["lines"], None), ("people", totals["people"], None),
         ("known customers", totals["known"], None), ("guest orders", totals["guests"], None),
