@@ -69,6 +69,19 @@ def test_going_back_serves_the_version_before_and_stops_at_the_oldest(store):
     assert serving(store).version == "3"
 
 
+def test_what_was_rolled_away_from_does_not_come_back(store):
+    for number in range(3):
+        install(store, {"number": number})
+    with store.write("learn") as writer:
+        writer.commit(models.rolled_back(writer.manifest, QUESTION))
+    install(store, {"number": 3})
+
+    with store.write("learn") as writer:
+        writer.commit(models.rolled_back(writer.manifest, QUESTION))
+
+    assert serving(store).record == {"number": 1}
+
+
 def test_no_file_of_a_model_is_one_that_runs_code_when_it_is_read(store):
     install(store)
 

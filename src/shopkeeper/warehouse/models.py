@@ -56,7 +56,8 @@ def install(writer: Writer, manifest: Manifest, question: str, arrays: Arrays, r
     solid = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     durable_write(place / "weights.safetensors", save(solid))
     durable_write(place / "model.json", json.dumps(record, ensure_ascii=False, indent=1).encode("utf-8"))
-    kept = (*known.versions, version)[-KEPT:]
+    serving = known.versions.index(known.serving) + 1 if known.serving in known.versions else len(known.versions)
+    kept = (*known.versions[:serving], version)[-KEPT:]  # what was rolled away from does not come back
     return replace(manifest, models={**manifest.models, question: Installed(version, kept)})
 
 
