@@ -38,7 +38,9 @@ __all__ = ["CONTESTS", "QUESTIONS", "Contest", "Fit", "Ran", "competing", "conte
 K = 10                # NDCG@10, recall@10
 WITHIN = 14           # days of the test window, and of the validation window before it
 FEWEST = 50           # cases that a trial needs
-MOST = 4_000          # cases that a trial scores; a seeded sample of more
+MOST = 4_000          # cases that a trial compares on; a seeded sample of more
+TO_CHOOSE = 1_500     # cases that parameters are chosen on, likewise
+ORDERS = 2.0          # from so many lines a basket on, a log is one of orders and not of steps
 REPEATS = 0.05        # from this share of repeated targets on, things that a customer has are recommended again
 EXTRA = "shopkeeper.recommend.methods"  # entry points of methods from outside the package
 
@@ -72,22 +74,28 @@ def _codes(log: Log | None) -> npt.ArrayLike:
     return () if log is None or log.codes is None else log.codes
 
 
+def _orders(log: Log | None) -> bool:
+    """Whether the baskets of a log hold several lines each, as orders do."""
+    return log is not None and len(log.interactions) >= ORDERS * len(np.unique(log.interactions.basket))
+
+
 CONTESTS: Mapping[str, Contest] = {contest.question: contest for contest in (
-    Contest("recommend.next_items", lambda log: (Popular(), BuyAgain(), Neighbours()), active_people,
+    Contest("recommend.next_items", lambda log: (Popular(), BuyAgain(), Neighbours(_orders(log))), active_people,
             say("a person who came back within the window, and the items that they took"), ("popular", "buy_again")),
     Contest("recommend.similar_items", lambda log: (Popular(), Neighbours()), next_things,
             say("an item that a person turned to, and the other items that they turned to next"),
             settings={"neighbours": tuple(Neighbours().candidates()[:2])}),
     Contest("recommend.goes_with", lambda log: (Popular(), Together()), baskets,
             say("one item of a basket, and the others in it")),
-    Contest("recommend.audience", lambda log: (Popular(), BuyAgain(), Neighbours()), active_people,
+    Contest("recommend.audience", lambda log: (Popular(), BuyAgain(), Neighbours(_orders(log))), active_people,
             say("an item, and the people who took it within the window"), ("popular", "buy_again"), say("items"),
             turned=True),
 )}
 # Where the items table knows categories, what is similar is looked for among things of a kind.
 OF_A_KIND = Contest(
     "recommend.similar_items",
-    lambda log: (Popular(), SameCategory(_codes(log)), Neighbours(), Alike(_codes(log))), alike_things,
+    lambda log: (Popular(), SameCategory(_codes(log)), *(() if _orders(log) else (Neighbours(),)), Alike(_codes(log))),
+    alike_things,
     say("an item that a person turned to, and the other items of its category that they turned to later"),
     ("popular", "same_category"), settings={"neighbours": (NeighboursParams(),)})
 QUESTIONS: tuple[str, ...] = tuple(CONTESTS)
@@ -155,7 +163,8 @@ def run(log: Log, question: str, *, extra: Sequence[Method] = (), seed: int = 0,
     log = log.turned() if contest.turned else log
     origins = _windows(log, question)
     repeats = repeated_share(log, origins[0]) >= REPEATS
-    valid, test = (_cases(contest, log, split, seed, repeats) for split in origins)
+    valid, test = (_cases(contest, log, split, seed, repeats, most)
+                   for split, most in zip(origins, (TO_CHOOSE, MOST), strict=True))
     entries = [Entry(method, tuple(contest.settings.get(method.name) or method.candidates())) for method in methods]
     progress.start(say("trial of {question}", question=question), sum(entry.fits for entry in entries))
     for entry in entries:
@@ -206,8 +215,8 @@ def learn(log: Log, question: str, *, seed: int = 0, progress: Progress = silent
                {"method": meta, "repeats": ran.repeats, "role": log.role})
 
 
-def _cases(contest: Contest, log: Log, split: TimeSplit, seed: int, repeats: bool) -> Cases:
-    cases = contest.cases(log, split, seed, MOST, repeats=repeats)
+def _cases(contest: Contest, log: Log, split: TimeSplit, seed: int, repeats: bool, most: int) -> Cases:
+    cases = contest.cases(log, split, seed, most, repeats=repeats)
     if len(cases.cluster) < FEWEST or len(np.unique(cases.cluster)) < 2:
         raise TooLittleHistory(
             say("a trial of {question} needs {need} cases in {within} days; this log has {have}.",

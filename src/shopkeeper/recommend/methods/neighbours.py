@@ -76,10 +76,14 @@ class Neighbours:
 
     name = "neighbours"
 
+    def __init__(self, orders: bool = False) -> None:
+        """Take `orders`, whether the log is known to be of orders with several lines: steps are then not tried."""
+        self.orders = orders
+
     def candidates(self) -> Sequence[NeighboursParams]:
         """Steps of a sequence; orders of people with strong habits, and with weaker ones."""
-        orders = NeighboursParams(ahead=0, share=1.0, keep=100, recency=0.97, last=200, repeats=200.0)
-        return [NeighboursParams(), orders, replace(orders, repeats=20.0)]
+        strong = NeighboursParams(ahead=0, share=1.0, keep=100, recency=0.97, last=200, repeats=200.0)
+        return [*([] if self.orders else [NeighboursParams()]), strong, replace(strong, repeats=20.0)]
 
     def fit(self, interactions: Interactions, now: int, params: NeighboursParams) -> NeighboursFitted:
         """Count, normalise and prune, a block of items at a time."""
