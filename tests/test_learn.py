@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -319,3 +320,24 @@ def test_a_trial_of_a_question_that_nobody_learns_is_refused(small):
 def test_a_trial_over_a_log_that_is_too_short_is_refused():
     with pytest.raises(TooLittleHistory):
         learn.trial(Shop.simulated(customers=40, items=20, days=20), "recommend.next_items", Toy("mine", np.ones(20)))
+
+
+def test_a_view_of_the_past_may_be_tried_and_never_installs(small, copy_of):
+    past = Shop.open(copy_of(small).path, as_of=datetime.fromtimestamp(small.now() / 1e6 - 86_400, UTC))
+
+    with pytest.raises(BadInput) as refusal:
+        learn.learn(past)
+
+    assert str(refusal.value) == (
+        "this is a view of the past, and models are installed for everybody.\n"
+        f"  Try:  shopkeeper learn {past.path} --dry-run\n"
+        "  Try:  open the shop without as_of.\n"
+        "  Why:  the shop would go on answering from what was known then.")
+
+
+def test_a_seed_below_zero_is_refused(small):
+    with pytest.raises(BadInput) as refusal:
+        learn.learn(small, seed=-1)
+
+    assert str(refusal.value) == (
+        "seed is -1; it must be 0 or more.\n  Try:  --seed 0\n  Why:  every random choice is drawn from it.")

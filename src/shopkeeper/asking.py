@@ -210,8 +210,8 @@ def plain(value: object) -> Any:
 
 
 def as_json(data: object) -> str:
-    """Plain data as one JSON text; no NaN, Chinese as it is."""
-    return json.dumps(plain(data), ensure_ascii=False, allow_nan=False)
+    """Plain data as one JSON text; no NaN; in ASCII, so that it survives whatever a terminal or a pipe is set to."""
+    return json.dumps(plain(data), allow_nan=False)
 
 
 @contextmanager

@@ -70,6 +70,14 @@ def learn(shop: Shop, *, room: str | None = None, rollback: bool = False, dry_ru
     if room is not None and room not in ROOMS:
         raise UnknownName(say("room {room} learns nothing.", room=repr(room)),
                           do=[say("one of: {names}", names=", ".join(ROOMS))], why=say("only rooms with trials learn."))
+    if seed < 0:
+        raise BadInput(say("seed is {seed}; it must be 0 or more.", seed=seed), do=[say("--seed 0")],
+                       why=say("every random choice is drawn from it."))
+    if shop.until is not None and not dry_run:
+        raise BadInput(say("this is a view of the past, and models are installed for everybody."),
+                       do=[say("shopkeeper learn {path} --dry-run", path=str(shop.path)),
+                           say("open the shop without as_of.")],
+                       why=say("the shop would go on answering from what was known then."))
     questions = [name for key, module in ROOMS.items() if room in (None, key) for name in module.QUESTIONS]
     if rollback:
         found = _roll_back(shop, questions, dry_run)

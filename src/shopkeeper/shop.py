@@ -17,7 +17,7 @@ import weakref
 from collections.abc import Mapping as Rows
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -316,4 +316,8 @@ def _moment(as_of: str | datetime | None) -> int | None:
         raise BadInput(say("{text} is no date.", text=repr(as_of)), do=[say("--as-of 2026-10-01")],
                        why=say("the log is shown as it stood at that time.")) from wrong
     moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-    return int(moment.timestamp() * 1_000_000)
+    try:
+        return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    except OverflowError as wrong:
+        raise BadInput(say("{text} is no date.", text=repr(as_of)), do=[say("--as-of 2026-10-01")],
+                       why=say("the log is shown as it stood at that time.")) from wrong

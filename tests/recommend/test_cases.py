@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recommend.methods.logs import NOW, log_of
-from shopkeeper.evidence.splits import last_window
+from shopkeeper.evidence.splits import TimeSplit, last_window
 from shopkeeper.recommend.cases import (
     active_people,
     alike_things,
@@ -14,6 +14,7 @@ from shopkeeper.recommend.cases import (
     sampled,
 )
 from shopkeeper.recommend.inputs import Log
+from shopkeeper.recommend.methods.base import Interactions
 from shopkeeper.represent.vocabulary import Vocabulary
 
 SPLIT = last_window(NOW - 1, 10)  # the ten days before NOW; lines say how many days before NOW they lie
@@ -151,3 +152,18 @@ def test_a_sample_is_the_same_for_the_same_seed_and_whole_where_it_is_small_enou
     assert (np.diff(sampled(rows, 10, 4)) > 0).all()
 
 
+
+
+def test_things_of_one_moment_are_shown_whatever_they_are_called():
+    day, n = 86_400_000_000, 400
+    customer = np.repeat(np.arange(n // 4), 4).astype(np.int32)  # two orders of two lines each, in two moments
+    item = np.tile([0, 9, 1, 8], n // 4).astype(np.int32)
+    when = np.tile([20 * day, 20 * day, 25 * day, 25 * day], n // 4)
+    basket = np.repeat(np.arange(n // 2), 2)
+    lines = Interactions(customer, item, when, basket, np.ones(n, np.float32), n // 4, 10).sorted()
+    people, things = (Vocabulary([f"{kind}{i}" for i in range(size)]) for kind, size in (("p", n // 4), ("i", 10)))
+    log = Log(people, things, lines, np.ones(n, bool), "conversion", 26 * day)
+
+    shown = next_things(log, TimeSplit(19 * day, 19 * day, 27 * day), 0, 1000).histories.item
+
+    assert 25 < (shown == 0).sum() < 75  # of 100: by chance, not the last of the alphabet

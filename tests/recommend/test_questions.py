@@ -364,7 +364,7 @@ def test_the_evidence_shows_every_method_and_says_the_margin_of_the_one_that_ans
     rows = answer.table.to_pylist()
 
     assert [row["method"] for row in rows if row["question"] == "similar_items"] == [
-        "popular", "same_category", "neighbours", "alike"]
+        "same_category", "neighbours", "alike"]
     assert {question: sum(row["wins"] for row in rows if row["question"] == question) for question in (
         "next_items", "similar_items", "goes_with", "audience")} == {
         "next_items": 1, "similar_items": 1, "goes_with": 1, "audience": 1}

@@ -44,6 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return UNREAD
+    except SystemExit as left:
+        if left.code != 1:
+            raise
+        return UNREAD  # the tables' printer met a closed pipe
     except KeyboardInterrupt:
         print(put(say("Stopped."), language), file=sys.stderr)
         return STOPPED
@@ -120,7 +124,7 @@ def _refused(refusal: Refusal, words: Sequence[str], language: str) -> int:
     if "--json" in words:
         import json
 
-        print(json.dumps(refusal.to_dict(language), ensure_ascii=False))
+        print(json.dumps(refusal.to_dict(language)))
     else:
         print(refusal.text(language), file=sys.stderr)
     return REFUSED

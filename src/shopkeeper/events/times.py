@@ -241,3 +241,19 @@ def check_form(form: str | None) -> None:
         raise BadMapping(say("{form} is no format of a time with its day.", form=repr(form)),
                          do=[say("--time-format '%d/%m/%Y %H:%M'"), say("--time-format '%m/%d/%Y %H:%M'")],
                          why=say("%Y %m %d %H %M %S stand for year, month, day, hour, minute and second."))
+
+
+def zoned_already(column: Any) -> bool:
+    """Whether the times of a column need no zone: they carry one, or they are epochs.
+
+    >>> zoned_already(pa.array(["2026-01-01T10:00:00Z", None])), zoned_already(pa.array(["2026-01-01 10:00"]))
+    (True, False)
+    """
+    cells = flat(column)
+    if pa.types.is_timestamp(cells.type):
+        return cells.type.tz is not None
+    if pa.types.is_integer(cells.type) or pa.types.is_floating(cells.type):
+        return True
+    words = text(cells).drop_null()
+    said = pc.match_substring_regex(words, r"(Z|z|UTC|GMT|\d[+-]\d{2}:?\d{2})$|^-?\d{9,19}(\.\d+)?$")
+    return bool(pc.all(said).as_py())

@@ -102,6 +102,7 @@ def next_things(log: Log, split: TimeSplit, seed: int, most: int, *, repeats: bo
     """
     part = log.interactions
     rows = np.flatnonzero(split.test(part.when))
+    rows = rows[np.lexsort((_chance(rows, seed), part.basket[rows], part.when[rows], part.customer[rows]))]
     customer, item, basket = part.customer[rows].astype(np.int64), part.item[rows].astype(np.int64), part.basket[rows]
     later = np.flatnonzero((customer[1:] == customer[:-1]) & (basket[1:] != basket[:-1]))  # last row of a basket
     chosen = sampled(later, most, seed)
@@ -119,7 +120,7 @@ def alike_things(log: Log, split: TimeSplit, seed: int, most: int, *, repeats: b
     rows = np.flatnonzero(split.test(part.when))
     rows = rows[codes[part.item[rows]] >= 0]
     kind = part.customer[rows].astype(np.int64) * (int(codes.max(initial=0)) + 1) + codes[part.item[rows]]
-    rows = rows[np.lexsort((part.item[rows], part.when[rows], kind))]
+    rows = rows[np.lexsort((_chance(rows, seed), part.when[rows], kind))]
     customer, item, when = part.customer[rows].astype(np.int64), part.item[rows].astype(np.int64), part.when[rows]
     kind = np.sort(kind)
     meets = np.zeros(len(rows), dtype=bool)  # the first line of a person with a thing
@@ -129,6 +130,11 @@ def alike_things(log: Log, split: TimeSplit, seed: int, most: int, *, repeats: b
     chosen = sampled(later, most, seed)
     ends = ends[chosen] if len(chosen) else chosen
     return _followed(chosen, ends, (customer, item), split, len(later), when=when)
+
+
+def _chance(rows: Rows, seed: int) -> npt.NDArray[np.float64]:
+    """A random key a row: things of one moment have no order, and their names must not give them one."""
+    return np.random.default_rng(seed + 2).random(len(rows))
 
 
 def _followed(chosen: Rows, ends: Rows, lines: tuple[Rows, Rows], split: TimeSplit, found: int, *,

@@ -302,7 +302,7 @@ def _reasons(histories: Histories, because: Sequence[Any], things: Any, titles: 
 
 def _items_table(found: Desk, shelf: Shelf, titles: npt.NDArray[Any], rows: list[int], score: dict[int, float],
                  reasons: list[list[Any]]) -> pa.Table:
-    price = [None if np.isnan(shelf.price[row]) else float(shelf.price[row]) for row in rows]
+    price = [None if np.isnan(shelf.price[row]) else round(float(shelf.price[row]), 4) for row in rows]
     return pa.table({
         "rank": list(range(1, len(rows) + 1)), "item_id": [shelf.ids[row] for row in rows],
         "title": [titles[row] for row in rows], "category": [shelf.category[row] for row in rows], "price": price,

@@ -66,7 +66,7 @@ class Rules:
         """The boosts as (what, which) -> factor.
 
         Raises:
-            BadInput: A boost is not of the form, or its factor is not a positive number.
+            BadInput: A boost is not of the form, or its factor does not lie between 1e-6 and 1e6.
         """
         out: dict[tuple[str, str], float] = {}
         for text in self.boost:
@@ -76,7 +76,7 @@ class Rules:
                 value = float(factor)
             except ValueError:
                 value = -1.0
-            if what not in ("item", "category", "brand") or not which or not 0 < value < float("inf"):
+            if what not in ("item", "category", "brand") or not which or not 1e-6 <= value <= 1e6:
                 raise BadInput(say("{boost} is no boost.", boost=repr(text)),
                                do=[say("--boost item:ID=2"), say("--boost category:Toys=1.5"),
                                    say("--boost brand:Acme=0.5")],

@@ -40,7 +40,7 @@ WITHIN = 14           # days of the test window, and of the validation window be
 FEWEST = 50           # cases that a trial needs
 MOST = 4_000          # cases that a trial compares on; a seeded sample of more
 TO_CHOOSE = 1_500     # cases that parameters are chosen on, likewise
-ORDERS = 2.0          # from so many lines a basket on, a log is one of orders and not of steps
+ORDERS = 2.0          # from so many lines a moment on, a log is one of orders and not of steps
 REPEATS = 0.05        # from this share of repeated targets on, things that a customer has are recommended again
 EXTRA = "shopkeeper.recommend.methods"  # entry points of methods from outside the package
 
@@ -75,8 +75,12 @@ def _codes(log: Log | None) -> npt.ArrayLike:
 
 
 def _orders(log: Log | None) -> bool:
-    """Whether the baskets of a log hold several lines each, as orders do."""
-    return log is not None and len(log.interactions) >= ORDERS * len(np.unique(log.interactions.basket))
+    """Whether people take several things at one moment, as an order's lines are; views follow each other instead."""
+    if log is None:
+        return False
+    part = log.interactions
+    moments = 1 + int(((np.diff(part.customer) != 0) | (np.diff(part.when) != 0)).sum())
+    return len(part) >= ORDERS * moments
 
 
 CONTESTS: Mapping[str, Contest] = {contest.question: contest for contest in (
@@ -94,10 +98,10 @@ CONTESTS: Mapping[str, Contest] = {contest.question: contest for contest in (
 # Where the items table knows categories, what is similar is looked for among things of a kind.
 OF_A_KIND = Contest(
     "recommend.similar_items",
-    lambda log: (Popular(), SameCategory(_codes(log)), *(() if _orders(log) else (Neighbours(),)), Alike(_codes(log))),
+    lambda log: (SameCategory(_codes(log)), *(() if _orders(log) else (Neighbours(),)), Alike(_codes(log))),
     alike_things,
     say("an item that a person turned to, and the other items of its category that they turned to later"),
-    ("popular", "same_category"), settings={"neighbours": (NeighboursParams(),)})
+    ("same_category",), settings={"neighbours": (NeighboursParams(),)})
 QUESTIONS: tuple[str, ...] = tuple(CONTESTS)
 
 
@@ -254,7 +258,12 @@ def _score(entry: Entry, interactions: Interactions, cases: Cases, split: TimeSp
 
 
 def _ndcg(fitted: Fitted, cases: Cases, split: TimeSplit) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    ranked, _ = fitted.top(cases.histories, split.train_until, K, exclude=cases.known)
+    ranked, scores = fitted.top(cases.histories, split.train_until, K, exclude=cases.known)
+    if ranked.shape != (len(cases.cluster), K) or np.isnan(scores).any():
+        raise BadInput(say("method {name} breaks the promises of a method: its scores are no numbers, or its lists "
+                           "have another length than was asked for.", name=repr(fitted.name)),
+                       do=[say("check_method(method) of shopkeeper.recommend.methods.contract says what is broken.")],
+                       why=say("a trial on such lists would say nothing."))
     return metrics.ndcg_at(ranked, cases.relevant, K), ranked
 
 

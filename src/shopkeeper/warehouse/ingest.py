@@ -30,6 +30,7 @@ from shopkeeper.events.items import in_parts
 from shopkeeper.events.pseudonyms import VAULT, Keys, seal
 from shopkeeper.events.raw import Broken, RawBatch
 from shopkeeper.events.schema import EVENTS, TABLE_KEYS, TABLES, TIME, Role
+from shopkeeper.events.times import zoned_already
 from shopkeeper.warehouse.manifest import Import, Manifest
 from shopkeeper.warehouse.segments import finished
 from shopkeeper.warehouse.store import FOLDERS, LOCK, MANIFEST, Store, Writer, durable_write
@@ -253,9 +254,9 @@ def _keeper(writer: Writer, number: str, tally: Tally) -> Callable[[RawBatch], R
 
 def _note_zone(plan: mappings.Plan, task: Task, batch: RawBatch, tally: Tally) -> None:
     schema = EVENTS if task.table == "events" else TABLES[task.table]
-    kinds = [batch.table.schema.field(theirs).type for ours, theirs in plan.columns.items()
+    cells = [batch.table.column(theirs) for ours, theirs in plan.columns.items()
              if ours in schema.names and schema.field(ours).type == TIME]
-    zoned = [pa.types.is_timestamp(kind) and kind.tz is not None for kind in kinds]
+    zoned = [zoned_already(column) for column in cells]
     if plan.mapping.time_zone is None and not all(zoned):
         tally.note(say("times without an offset were taken as UTC; --time-zone says otherwise."))
 
