@@ -263,3 +263,12 @@ def test_a_log_in_memory_may_have_a_name_and_a_time_of_receipt(tmp_path):
     row = shop.engine.run(shop.events()).to_pylist()[0]
     assert (row["source"], row["received_at"]) == ("pos", datetime(2026, 12, 1))
     assert (shop.manifest.imports[0].sources, shop.manifest.imports[0].at) == (("till 3",), "2026-12-01T00:00:00+00:00")
+
+
+def test_a_plain_dict_is_a_mapping_of_ours_to_theirs(tmp_path):
+    shop = Shop.open(tmp_path / "shop")
+    row = {"id": "1", "event": "view_item", "ts": "2026-01-01T10:00:00Z", "u": "ann", "item_id": "tea"}
+
+    done = shop.ingest([[row]], {"customer_id": "u", "event_id": "id"})
+
+    assert (done.stored, done.mapped["customer_id"], [str(note) for note in done.notes]) == (1, "u", [])

@@ -191,14 +191,15 @@ class Shop:
         """The event table as an Ibis expression, from `start` (microseconds UTC) to where this shop's view ends."""
         return self.engine.events(start, self.until)
 
-    def ingest(self, source: Source | Sequence[Source], mapping: Mapping | None = None, *, table: str = "events",
+    def ingest(self, source: Source | Sequence[Source], mapping: Mapping | Rows[str, str] | None = None, *,
+               table: str = "events",
                received_at: int | None = None, name: str = "table", progress: Progress = silent,
                **options: Any) -> Received:
         """Take a log, or another table, into the shop; all of it or nothing.
 
         Args:
             source: Files, folders, globs, Arrow tables, data frames or lists of dicts.
-            mapping: Which column fills which; columns that have our names already need none.
+            mapping: Which column fills which (a plain dict is ours -> theirs); columns that have our names need none.
             table: `events`, or one of `items`, `customers`, `stock`, `campaigns`.
             received_at: When it came, microseconds UTC; by default now.
             name: What to call a table that is in memory.
@@ -215,19 +216,21 @@ class Shop:
         self.refresh()
         return done
 
-    def preview(self, source: Source | Sequence[Source], mapping: Mapping | None = None, *, table: str = "events",
+    def preview(self, source: Source | Sequence[Source], mapping: Mapping | Rows[str, str] | None = None, *,
+                table: str = "events",
                 progress: Progress = silent, **options: Any) -> Received:
         """What `ingest` would do, from the first batch of each source; nothing is written."""
         return preview(_many(source), self._task(mapping, table, None, options), progress)
 
-    def _task(self, mapping: Mapping | None, table: str, received_at: int | None, options: Any,
+    def _task(self, mapping: Mapping | Rows[str, str] | None, table: str, received_at: int | None, options: Any,
               name: str = "table") -> Task:
         if table != "events" and table not in TABLES:
             raise UnknownName(say("there is no table {name}.", name=repr(table)),
                               do=[say("one of: {names}", names=", ".join(("events", *TABLES)))],
                               why=say("each table has columns and a key of its own."))
         moment = received_at if received_at is not None else int(datetime.now(UTC).timestamp() * 1e6)
-        return Task(mapping or Mapping(), table, self.config.roles, self.keys(), moment, ReadOptions(**options), name)
+        mapping = mapping if isinstance(mapping, Mapping) else Mapping(columns=mapping or {})
+        return Task(mapping, table, self.config.roles, self.keys(), moment, ReadOptions(**options), name)
 
     def keys(self) -> Keys:
         """The shop's two keys."""
