@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from shopkeeper.asking import Progress, silent
-from shopkeeper.errors import BadInput, MixedCurrencies, NotAShop, UnknownName
+from shopkeeper.errors import BadInput, MixedCurrencies, NotAShop, ShopBusy, UnknownName
 from shopkeeper.events.mapping import Mapping
 from shopkeeper.events.pseudonyms import GUEST, Keys, pseudonym
 from shopkeeper.events.readers import ReadOptions
@@ -241,6 +241,8 @@ class Shop:
             if {len(keys.pseudonym), len(keys.vault)} != {32}:
                 raise ValueError("a key has 32 bytes")
             return keys
+        except PermissionError:
+            raise
         except (OSError, ValueError) as wrong:
             raise NotAShop(say("the keys of {path} are missing or damaged.", path=str(self.path)),
                            do=[say("put back the folder keys/ from your backup.")],
@@ -298,8 +300,12 @@ def _found(folder: Path, create: bool, config: ShopConfig | None = None, keys: S
         path = folder / "keys" / f"{name}.key"
         if path.exists():  # put back by hand: what they opened before they must open again
             continue
-        durable_write(path, key.encode("ascii"))
-        path.chmod(0o600)
+        try:
+            durable_write(path, key.encode("ascii"))
+            path.chmod(0o600)
+        except FileNotFoundError as raced:  # its temporary file was taken from under it
+            raise ShopBusy(say("another process is making this shop."), do=[say("wait a moment, then try again.")],
+                           why=say("a shop is made once.")) from raced
     durable_write(folder / "shop.toml", (config or ShopConfig()).to_toml().encode("utf-8"))
 
 

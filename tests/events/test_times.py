@@ -118,16 +118,16 @@ def test_the_first_batch_decides_for_the_whole_source():
 def test_day_and_month_that_cannot_be_told_apart_are_refused():
     assert refused(lambda: read("99/99/2026", "01/02/2026")) == (
         "01/02/2026 can be read as day/month or as month/day.\n"
-        "  Try:  --time-format '%d/%m/%Y %H:%M'\n"
-        "  Try:  --time-format '%m/%d/%Y %H:%M'\n"
+        "  Try:  --time-format '%d/%m/%Y'\n"
+        "  Try:  --time-format '%m/%d/%Y'\n"
         "  Why:  a wrong guess would move events by months without a trace.")
 
 
 def test_cells_that_contradict_each_other_are_refused():
     assert refused(lambda: read("01/02/2026", "25/12/2026", "12/25/2026")) == (
         "25/12/2026 is day/month and 12/25/2026 is month/day.\n"
-        "  Try:  --time-format '%d/%m/%Y %H:%M'\n"
-        "  Try:  --time-format '%m/%d/%Y %H:%M'\n"
+        "  Try:  --time-format '%d/%m/%Y'\n"
+        "  Try:  --time-format '%m/%d/%Y'\n"
         "  Why:  a wrong guess would move events by months without a trace.")
 
 

@@ -7,6 +7,7 @@ ours (with its traceback), 2 a refusal, 130 stopped by Ctrl-C, 141 the reader of
 from __future__ import annotations
 
 import difflib
+import errno
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -52,10 +53,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(put(say("Stopped."), language), file=sys.stderr)
         return STOPPED
     except OSError as wrong:
-        if wrong.filename is None:
+        if wrong.filename is None and wrong.errno != errno.ENOSPC:
             raise
-        return _refused(BadInput(say("{path} cannot be used: {wrong}", path=str(wrong.filename),
-                                     wrong=wrong.strerror or str(wrong)),
+        path = str(wrong.filename) if wrong.filename is not None else put(say("the disk"), language)
+        return _refused(BadInput(say("{path} cannot be used: {wrong}", path=path, wrong=wrong.strerror or str(wrong)),
                                  why=say("the machine says so, not shopkeeper.")), words, language)
     return 0
 

@@ -211,7 +211,9 @@ def _day_first(a: Any, b: Any, cells: Any) -> bool | None:
         raise BadMapping(
             say("{cell} is day/month and {other} is month/day.", cell=first[1], other=first[2]) if days.any()
             else say("{cell} can be read as day/month or as month/day.", cell=first[0]),
-            do=[say("--time-format '%d/%m/%Y %H:%M'"), say("--time-format '%m/%d/%Y %H:%M'")],
+            do=[say("--time-format '%d/%m/%Y %H:%M'"), say("--time-format '%m/%d/%Y %H:%M'")]
+            if mask_of(pc.match_substring(cells, ":")).any()
+            else [say("--time-format '%d/%m/%Y'"), say("--time-format '%m/%d/%Y'")],
             why=say("a wrong guess would move events by months without a trace."))
     return bool(days.any()) if days.any() or months.any() else None
 

@@ -45,9 +45,11 @@ def ingest(shop: Shop, files: Sequence[Source], *, table: Literal["events", "ite
     asked = {"act": "ledger.ingest", "files": [str(f) if isinstance(f, str) else type(f).__name__ for f in files],
              "table": table, "mapping": mapping or Mapping(), "dry_run": dry_run}
     title = say("Dry run: nothing was written.") if dry_run else done.sentence()
+    looked = (say("a dry run looks at the first {n:,} records of the sources, and not for duplicates.",
+                  n=done.received),) if dry_run else ()
     counted = ExactCount(say("received records"), done.received)
     return Ingested(title=title, table=_table(done), evidence=counted, asked=asked, method="exact count", account=done,
-                    notes=_notes(done),
+                    notes=(*_notes(done), *looked),
                     parts={} if done.preview is None else {"preview": done.preview})
 
 
@@ -65,6 +67,6 @@ def _notes(done: Received) -> tuple[Sentence, ...]:
               for name, count in done.unread.items()]
     notes += [say("{count:,} cells filled by the rule {rule}.", count=count, rule=rule)
               for rule, count in done.derived.items()]
-    if done.quarantined:
+    if done.quarantined and done.id is not None:
         notes.append(say("see why: shopkeeper quarantine SHOP"))
     return (*notes, *done.notes)

@@ -9,7 +9,7 @@ from shopkeeper import charts
 from shopkeeper.asking import Answer, people, plain, rows, shown
 from shopkeeper.charts import Axis
 from shopkeeper.warehouse.ingest import Received
-from shopkeeper.words import put, word
+from shopkeeper.words import Sentence, put, word
 
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
@@ -72,11 +72,23 @@ class Description(Answer):
 
 @dataclass(frozen=True, kw_only=True)
 class Quarantine(Answer):
-    """Quarantined records: reason, file, line, field, record (as it came), advice. Part `reasons`: reason, records."""
+    """Quarantined records: reason, file, line, field, record (as it came), advice. Part `reasons`: reason, records.
+
+    Attributes:
+        advices: The advice of each row as a sentence, for people of any language.
+    """
+
+    advices: tuple[Sentence, ...] = ()
 
     def cells(self, language: str = "en") -> tuple[list[str], list[list[str]]]:
         """The records cut to a line each."""
         names = ("reason", "file", "line", "advice", "record")
-        body = [[shown(row[name], language)[:80 if name == "record" else 200] for name in names]
-                for row in self.table.to_pylist()]
+        rows_ = [{**row, "advice": put(advice, language), "record": _short(row["record"])}
+                 for row, advice in zip(self.table.to_pylist(), self.advices, strict=True)]
+        body = [[shown(row[name], language) for name in names] for row in rows_]
         return [word(name, language) for name in names], body
+
+
+def _short(record: str | None) -> str:
+    """A record cut to a line; the whole of it stands in the table."""
+    return record or "" if len(record or "") <= 80 else (record or "")[:79] + "\u2026"

@@ -150,7 +150,8 @@ def quarantine(shop: Shop, *, reason: str | None = None, n: int = 20) -> Quarant
         "record": pa.array([row["record"] for row in found], pa.string())})
     return Quarantine(title=say("What was quarantined"), table=table, parts={"reasons": counts}, method="exact count",
                       evidence=ExactCount(say("quarantined records"), total),
-                      asked={"question": "ledger.quarantine", "reason": reason, "n": n})
+                      asked={"question": "ledger.quarantine", "reason": reason, "n": n},
+                      advices=tuple(_advice(row) for row in found))
 
 
 def _advice(row: dict[str, Any]) -> Sentence:

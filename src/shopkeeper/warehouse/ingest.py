@@ -40,6 +40,8 @@ from shopkeeper.words import Sentence, say
 _OF_A_SHOP = frozenset({*FOLDERS, "keys", "shop.toml", MANIFEST, LOCK})
 Source = str | os.PathLike[str] | Any  # a path, a glob, an Arrow table, a data frame, a list of dicts
 
+FEWEST_TO_TELL = 20  # unreadable cells of one batch from which on a column is no column of that kind
+
 
 @dataclass(frozen=True)
 class Received:
@@ -221,8 +223,25 @@ def _cleaned(source: Source, task: Task, spill: Path, tally: Tally, progress: Pr
             if isinstance(cleaner, Cleaner):
                 cleaner.next_record = tally.received
             cleaned = cleaner.clean(part)
+            _check_readable(plan, part, cleaned, name)
             tally.saw(plan.columns, plan.unmapped, cleaned)
             yield cleaned
+
+
+def _check_readable(plan: mappings.Plan, batch: RawBatch, cleaned: Cleaned, source: str) -> None:
+    """Refuse a column of which no cell can be read, where there are enough of them to tell."""
+    for ours, unread in cleaned.unread.items():
+        column = batch.table.column(plan.columns[ours]) if ours in plan.columns else None
+        filled = 0 if column is None else len(column) - column.null_count
+        if column is None or filled < FEWEST_TO_TELL or unread < filled:
+            continue
+        first = next(str(cell) for cell in column.to_pylist() if cell is not None)
+        raise BadInput(
+            say("no cell of {column} in {source} can be read as {ours}; the first is {cell}.",
+                column=repr(plan.columns[ours]), source=source, ours=ours, cell=repr(first[:40])),
+            do=[say("write numbers as 1234.56: a point for decimals, nothing between thousands."),
+                say("rename the column in the file: what nobody mapped is kept as it is.")],
+            why=say("a column that was mapped and cannot be read would count as nothing."))
 
 
 def _plan(task: Task, names: Sequence[str], source: str, strict: mappings.Strictness) -> mappings.Plan:

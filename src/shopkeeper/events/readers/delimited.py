@@ -35,6 +35,7 @@ def find_delimiter(text: str) -> str:
     """
     if text.startswith("sep=") and text[5:6] in ("\r", "\n"):
         return text[4]
+    csv.field_size_limit(max(csv.field_size_limit(), 2 * len(text)))  # a long cell is judged when it is read, not here
     lines = [line for line in text.splitlines() if line.strip()][:_SNIFFED]
     best, found = (0.0, 0), ","
     for delimiter in DELIMITERS:
