@@ -80,6 +80,19 @@ class Installed:
 
 
 @dataclass(frozen=True)
+class IndexRun:
+    """One immutable file of the index of events (`warehouse.index`): what it holds of whom.
+
+    Attributes:
+        file: Path within the shop.
+        entries: How many keys it holds.
+    """
+
+    file: str
+    entries: int
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What a shop consists of. File names are paths within the shop, with `/`.
 
@@ -96,6 +109,9 @@ class Manifest:
         imports: The account of each import, oldest first.
         sizes: File -> bytes, of every file that is named above; `Writer.commit` fills it.
         retired: What the version before named and this one does not; kept for readers, gone with the next commit.
+        index: Runs of the index by which duplicates are found; it can be made again from the segments.
+        journal: Number of the last journal file whose records are all in the segments, the tables or the quarantine.
+        offsets: Source of a broker -> position up to which its records are in there, too.
     """
 
     format: int = FORMAT
@@ -110,6 +126,9 @@ class Manifest:
     sizes: Mapping[str, int] = field(default_factory=dict)
     retired: tuple[str, ...] = ()
     large: tuple[str, ...] = ()
+    index: tuple[IndexRun, ...] = ()
+    journal: int = 0
+    offsets: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -144,7 +163,7 @@ class Manifest:
     def data_files(self) -> tuple[str, ...]:
         """Files that the engine reads, the large records of the quarantine, and the vault's."""
         return (*(segment.file for segment in self.segments), *self.quarantine, *self.large, *self.tables.values(),
-                *self.vault)
+                *self.vault, *(run.file for run in self.index))
 
     def model_folders(self) -> tuple[str, ...]:
         """Folders of all kept models."""
