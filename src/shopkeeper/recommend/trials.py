@@ -120,12 +120,14 @@ class Fit:
         trial: How it won.
         method: Its name.
         arrays, meta: Its state, as the installed model keeps it.
+        params: The setting that validation chose.
     """
 
     trial: Trial
     method: str
     arrays: Mapping[str, npt.NDArray[Any]]
     meta: Mapping[str, Any]
+    params: Any = None
 
 
 @dataclass
@@ -216,7 +218,7 @@ def learn(log: Log, question: str, *, seed: int = 0, progress: Progress = silent
     ids = {f"vocabulary.{name}": array for name, array in log.items.state().items()}
     state = {f"method.{name}": array for name, array in arrays.items()}
     return Fit(ran.trial, ran.winner.method.name, {**state, **ids},
-               {"method": meta, "repeats": ran.repeats, "role": log.role})
+               {"method": meta, "repeats": ran.repeats, "role": log.role}, ran.winner.params)
 
 
 def _cases(contest: Contest, log: Log, split: TimeSplit, seed: int, repeats: bool, most: int) -> Cases:

@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -141,20 +142,19 @@ class Store:
             raise damage(bad)
 
     @contextmanager
-    def write(self, command: str) -> Iterator[Writer]:
+    def write(self, command: str, wait: float = 0.0) -> Iterator[Writer]:
         """Become the one writer.
 
         Args:
             command: What is being done, for the refusal that another writer gets.
+            wait: Seconds to wait for a writer that is there already.
 
         Raises:
             ShopBusy: Another process, or another writer of this one, has the lock.
             Damaged: A file of the shop is not what was written: a duplicate could not be recognised.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        number = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            since = self._take(number, command)
+        with held(self.path / LOCK, command, wait) as since:
             writer = Writer(self, since)
             writer.prepare()
             try:
@@ -163,21 +163,46 @@ class Store:
                 with suppress(OSError, Refusal):  # what cannot be removed now is the next writer's to remove
                     writer.clean()
                 raise
-            os.ftruncate(number, 0)
-        finally:
-            os.close(number)
 
-    def _take(self, number: int, command: str) -> datetime:
-        """Take the lock; the kernel gives it back when the process ends, however it ends."""
+
+@contextmanager
+def held(path: Path, command: str, wait: float = 0.0) -> Iterator[datetime]:
+    """Hold a lock file; the kernel gives it back when the process ends, however it ends.
+
+    Args:
+        path: The file; made if it is not there. Whoever holds it stands in it as JSON.
+        command: What is being done, for the refusal that another one gets.
+        wait: Seconds to wait for whoever holds it.
+
+    Yields:
+        Since when it is held.
+
+    Raises:
+        ShopBusy: Somebody else holds it.
+    """
+    number = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        since = _take(number, command, time.monotonic() + wait)
+        yield since
+        os.ftruncate(number, 0)
+    finally:
+        os.close(number)
+
+
+def _take(number: int, command: str, until: float) -> datetime:
+    while True:
         try:
             fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as held:
-            raise _busy(os.pread(number, 4096, 0)) from held
-        since = datetime.now(UTC)
-        text = json.dumps({"pid": os.getpid(), "command": command, "since": since.isoformat(timespec="seconds")})
-        os.ftruncate(number, 0)
-        os.pwrite(number, text.encode("utf-8"), 0)
-        return since
+            break
+        except BlockingIOError as taken:
+            if time.monotonic() >= until:
+                raise _busy(os.pread(number, 4096, 0)) from taken
+            time.sleep(0.02)
+    since = datetime.now(UTC)
+    text = json.dumps({"pid": os.getpid(), "command": command, "since": since.isoformat(timespec="seconds")})
+    os.ftruncate(number, 0)
+    os.pwrite(number, text.encode("utf-8"), 0)
+    return since
 
 
 class Writer:
