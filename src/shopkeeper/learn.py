@@ -18,14 +18,19 @@ from shopkeeper import __version__
 from shopkeeper.asking import Answer, Progress, act, people, silent
 from shopkeeper.errors import BadInput, Damaged, MissingData, UnknownName
 from shopkeeper.evidence import ExactCount, Trial
+from shopkeeper.evidence.trial import Verdict, figures, named
 from shopkeeper.recommend import trials as recommend_trials
-from shopkeeper.recommend.desk import trial_of
+from shopkeeper.recommend.desk import desk, trial_of
 from shopkeeper.recommend.methods.base import Method
+from shopkeeper.recommend.newest import against_installed
 from shopkeeper.shop import Shop
 from shopkeeper.warehouse import models
 from shopkeeper.warehouse.manifest import Manifest
-from shopkeeper.warehouse.store import Writer
+from shopkeeper.warehouse.store import held
 from shopkeeper.words import put, say
+
+LEARNING = "learn.lock"
+PATIENCE = 600.0  # seconds that an installation waits for somebody who writes
 
 # Each room's trials: the questions that it can learn, and how.
 ROOMS: Mapping[str, Any] = {"recommend": recommend_trials}
@@ -35,9 +40,10 @@ LEARNED = pa.schema([*((name, pa.string()) for name in ("question", "status", "m
 
 @dataclass(frozen=True, kw_only=True)
 class Learned(Answer):
-    """What became of each question: question, status (installed, fresh, would install, refused, rolled back, would roll
-    back), method, version, how far the method beat the plainest (difference, with its interval low, high; null where
-    the plainest itself answers), why. People read the reasons below the table, as notes.
+    """What became of each question: question, status (installed, fresh, kept, would install, would keep, refused,
+    rolled back, would roll back), method, version, how far the method beat the plainest (difference, with its interval
+    low, high; null where the plainest itself answers), why. `kept`: the winner did worse on the newest week than what
+    is installed, which stays. People read the reasons below the table, as notes.
     """
 
     def cells(self, language: str = "en") -> tuple[list[str], list[list[str]]]:
@@ -65,7 +71,7 @@ def learn(shop: Shop, *, room: str | None = None, rollback: bool = False, dry_ru
     Raises:
         UnknownName: There is no such room, or the log has no events of people with items.
         BadInput: There is no older version to go back to.
-        ShopBusy: Another process writes to this shop. Nobody else can write while this learns.
+        ShopBusy: Another process learns for this shop. Whoever writes meanwhile is not kept from it.
     """
     if room is not None and room not in ROOMS:
         raise UnknownName(say("room {room} learns nothing.", room=repr(room)),
@@ -83,7 +89,7 @@ def learn(shop: Shop, *, room: str | None = None, rollback: bool = False, dry_ru
         found = _roll_back(shop, questions, dry_run)
     else:
         found = _learn_all(shop, questions, dry_run=dry_run, force=force, seed=seed, progress=progress)
-    done = sum(row["status"] in ("installed", "rolled back", "fresh") for row in found)
+    done = sum(row["status"] in ("installed", "rolled back", "fresh", "kept") for row in found)
     table = pa.Table.from_pylist([{**row, "why": put(row["why"])} for row in found], schema=LEARNED)
     return Learned(title=say("What was learned"), table=table, method="trial",
                    evidence=ExactCount(say("installed models"), done),
@@ -99,23 +105,24 @@ def _learn_all(shop: Shop, questions: list[str], *, dry_run: bool, force: bool, 
     stale = [name for name in questions if name not in fresh]
     found = [_row(name, "fresh", model.version, trial_of(model)) for name, model in fresh.items()]
     if dry_run:
-        made, refused = _fit_all(shop, stale, seed, progress)
+        made, other = _fit_all(shop, stale, seed, progress)
         found += [_row(name, "would install", None, one.trial) for name, one in made.items()]
+        other = [{**row, "status": "would keep"} if row["status"] == "kept" else row for row in other]
     elif stale:
-        with shop.store.write("learn") as writer:  # from the start: nobody waits a minute to hear that it is taken
-            made, refused = _fit_all(shop, stale, seed, progress)
-            versions = _install(shop, writer, made, print_, seed)
+        with held(shop.path / LEARNING, "learn"):  # others write meanwhile; only installing needs the writer's lock
+            made, other = _fit_all(shop, stale, seed, progress)
+            versions = _install(shop, made, print_, seed)
         found += [_row(name, "installed", versions[name], one.trial) for name, one in made.items()]
     else:
-        refused = []
-    return sorted([*found, *refused], key=lambda row: questions.index(row["question"]))
+        other = []
+    return sorted([*found, *other], key=lambda row: questions.index(row["question"]))
 
 
 def _fit_all(shop: Shop, questions: list[str], seed: int,
              progress: Progress) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The fitted winner of each question; and of those that the data cannot carry, the row that says so."""
+    """The fitted winner of each question; and a row for each of which the data carries none, or a worse one."""
     made: dict[str, Any] = {}
-    refused: list[dict[str, Any]] = []
+    other: list[dict[str, Any]] = []
     logs: dict[str, Any] = {}
     for question in questions:
         room = question.split(".")[0]
@@ -123,22 +130,51 @@ def _fit_all(shop: Shop, questions: list[str], seed: int,
             if room not in logs:
                 progress.start(say("reading the log"), None)
                 logs[room] = ROOMS[room].read(shop)
-            made[question] = ROOMS[room].learn(logs[room], question, seed=seed, progress=progress)
+            fit = ROOMS[room].learn(logs[room], question, seed=seed, progress=progress)
         except MissingData as refusal:
-            refused.append({"question": question, "status": "refused", "why": refusal.what})
-    return made, refused
+            other.append({"question": question, "status": "refused", "why": refusal.what})
+            continue
+        kept = _kept(shop, logs[room], question, fit, seed)
+        if kept is None:
+            made[question] = fit
+        else:
+            other.append(kept)
+    return made, other
 
 
-def _install(shop: Shop, writer: Writer, fitted: Mapping[str, Any], print_: str, seed: int) -> dict[str, str]:
+def _kept(shop: Shop, log: Any, question: str, fit: Any, seed: int) -> dict[str, Any] | None:
+    """The row that says that a winner is not installed, as it did worse on the newest week than what is."""
+    try:
+        model = shop.installed(question)
+        if model is None:
+            return None
+        there = desk(shop, question)
+    except Damaged:
+        return None
+    trial = against_installed(log, question, fit, there, int(model.record.get("as_of", 0)), seed=seed)
+    if trial is None or trial.final.verdict is not Verdict.LOSES:
+        return None
+    gap = trial.final.difference
+    by, low, high = figures(-gap.estimate, -gap.high, -gap.low)
+    why = say("{method} won its trial, but falls short of what is installed, {installed}, by {by} {metric} on the "
+              "newest week ({level} % interval {low} to {high}; {n:,} {who}); what is installed stays",
+              method=named(fit.method), installed=named(there.fitted.name), by=by, metric=trial.setup.metric,
+              level=f"{100 * gap.level:g}", low=low, high=high, n=gap.n_clusters, who=trial.setup.who)
+    return {**_row(question, "kept", model.version, trial_of(model)), "why": why}
+
+
+def _install(shop: Shop, fitted: Mapping[str, Any], print_: str, seed: int) -> dict[str, str]:
     """Install the winners in one step; the version of each."""
     if not fitted:
         return {}
-    manifest, now = writer.manifest, shop.now()
-    for question, made in fitted.items():
-        record = {"method": made.method, "meta": made.meta, "trial": made.trial.to_dict(), "fingerprint": print_,
-                  "code": __version__, "seed": seed, "as_of": now, "competed": _competing(question)}
-        manifest = models.install(writer, manifest, question, made.arrays, record)
-    writer.commit(manifest)
+    now = shop.now()
+    with shop.store.write("learn", wait=PATIENCE) as writer:
+        manifest = writer.manifest
+        for question, made in fitted.items():
+            record = {"method": made.method, "meta": made.meta, "trial": made.trial.to_dict(), "fingerprint": print_,
+                      "code": __version__, "seed": seed, "as_of": now, "competed": _competing(question)}
+            manifest = models.install(writer, manifest, question, made.arrays, record)
+        writer.commit(manifest)
     shop.refresh()
     return {question: manifest.models[question].serving for question in fitted}
 
@@ -147,7 +183,7 @@ def _roll_back(shop: Shop, questions: list[str], dry_run: bool) -> list[dict[str
     if dry_run:
         manifest, back = _stepped_back(shop.manifest, questions)
     else:
-        with shop.store.write("learn --rollback") as writer:
+        with shop.store.write("learn --rollback", wait=PATIENCE) as writer:
             manifest, back = _stepped_back(writer.manifest, questions)
             writer.commit(manifest)
         shop.refresh()

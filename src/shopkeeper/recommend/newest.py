@@ -1,4 +1,4 @@
-"""Before a winner takes the place of what is installed: how both do on the newest week, which neither has learned from."""
+"""Before a winner takes the place of what is installed: how both do on the newest week, of which neither has learned."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from shopkeeper.warehouse.segments import Intake
 
 MANIFEST, LOCK = "manifest.json", "writer.lock"
-FOLDERS = ("segments", "quarantine", "tables", "vault", "models", "index")  # what a writer keeps clean; nothing else is touched
+FOLDERS = ("segments", "quarantine", "tables", "vault", "models", "index")  # what a writer keeps clean, and no other
 TEMPORARY = ".tmp"
 
 
