@@ -5,13 +5,19 @@ export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP := $(BIN)/python -m pip install --quiet --require-virtualenv
 
-.PHONY: demo test lint bench words clean
+.PHONY: demo test test-all faults lint bench words clean
 
 demo: .venv/.demo
 	$(BIN)/shopkeeper demo demo.shop
 
 test: .venv/.dev lint
 	$(BIN)/python -m pytest
+
+test-all: test .venv/.outside
+	$(BIN)/python -m pytest -m outside
+
+faults: .venv/.outside
+	SHOPKEEPER_FAULTS=full $(BIN)/python -m pytest -m outside tests/faults
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
@@ -39,6 +45,10 @@ clean:
 .venv/.dev: .venv/.made pyproject.toml
 	$(PIP) --editable '.[demo,dev]'
 	touch .venv/.demo $@
+
+.venv/.outside: .venv/.made pyproject.toml
+	$(PIP) --editable '.[demo,dev,redis,outside]'
+	touch .venv/.demo .venv/.dev $@
 
 .venv/.bench: .venv/.made pyproject.toml
 	$(PIP) --editable '.[demo,bench]'
