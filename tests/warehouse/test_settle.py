@@ -13,7 +13,7 @@ from shopkeeper.warehouse.engine import Engine
 from shopkeeper.warehouse.segments import Cutter
 from shopkeeper.warehouse.store import Store
 from shopkeeper.warehouse.tables import STORED
-from warehouse.made import DAY, NOON, Record, digest, settle, take_in
+from warehouse.made import DAY, NOON, Record, digest, settle, staged, take_in
 
 bodies = st.lists(st.sampled_from("ab"), min_size=1, max_size=3).map(tuple)
 nested = st.builds(Record, id=st.sampled_from(["n1", "n2", "n3"]), bodies=bodies, ts=st.integers(NOON, NOON + 5))
@@ -95,6 +95,22 @@ def test_two_files_of_one_import_that_hold_the_same_record_store_it_once(tmp_pat
         settled = settle(writer, [[Record(bodies=("x",))], [Record(bodies=("x",))]])
 
     assert (settled.stored, settled.duplicate) == (1, 1)
+
+
+def test_one_table_of_records_of_many_files_settles_as_the_files_one_by_one(tmp_path):
+    texts, files = ["x", "x", "y", "x", "y", "y"], [1, 1, 1, 2, 2, 3]
+    table = staged([Record(bodies=(text,)) for text in texts])
+
+    with Store(tmp_path).write("test") as writer:
+        intake = writer.intake("one")
+        intake.add(table.append_column("source_number", pa.array(files, pa.int32())))
+        settled = intake.settle(lambda raw: raw.decode())
+
+    apart = [[Record(bodies=(text,)) for text, place in zip(texts, files, strict=True) if place == one]
+             for one in (1, 2, 3)]
+    with Store(tmp_path / "apart").write("test") as writer:
+        separate = settle(writer, apart)
+    assert (settled.stored, settled.duplicate) == (separate.stored, separate.duplicate) == (3, 3)
 
 
 def test_a_longer_file_that_repeats_a_shorter_one_stores_only_what_is_new(tmp_path):

@@ -92,14 +92,17 @@ class Intake:
         Args:
             table: Columns of the event table, and `digest` (binary(16), of the row's or the record's body), `record`
                 (int64, order of receipt, its own for each record), `file`, `source_line`, `raw` (the original record),
-                and, if it is there, `own_id` (false: the sender gave no id, `event_id` follows from the digest).
-                All rows of a record stand in one table.
+                and, if they are there, `own_id` (false: the sender gave no id, `event_id` follows from the digest) and
+                `source_number` (int32: which file a record came with, where one table holds records of many; without it
+                all are of the file that `next_source` began). All rows of a record stand in one table.
         """
         if table.num_rows == 0:
             return
         if "own_id" not in table.column_names:
             table = table.append_column("own_id", pa.array(np.ones(table.num_rows, dtype=bool)))
-        table = table.append_column("source_number", pa.repeat(pa.scalar(self._source, pa.int32()), table.num_rows))
+        if "source_number" not in table.column_names:
+            number = pa.repeat(pa.scalar(self._source, pa.int32()), table.num_rows)
+            table = table.append_column("source_number", number)
         table, several = digests.by_record(table.select(STAGED.names).cast(STAGED))
         self._lined |= several
         self._present |= {name: None for name in EVENTS.names if table.column(name).null_count < table.num_rows}
