@@ -10,6 +10,8 @@
     │   └── MixedCurrencies
     ├── MissingExtra        an optional part is not installed
     ├── ShopBusy            another process writes to this shop
+    ├── Backlog             more came in than can be written down just now
+    ├── NotWritten          the disk did not take what came in
     ├── NotAShop            the folder is not a shop, or not one that this version reads
     └── Damaged             something on disk is not what was written
 
@@ -23,8 +25,8 @@ from collections.abc import Sequence
 
 from shopkeeper.words import Sentence, put, say
 
-__all__ = ["BadInput", "BadMapping", "Damaged", "MissingData", "MissingExtra", "MissingTable", "MixedCurrencies",
-           "NotAShop", "Refusal", "ShopBusy", "TooLittleHistory", "UnknownName"]
+__all__ = ["Backlog", "BadInput", "BadMapping", "Damaged", "MissingData", "MissingExtra", "MissingTable",
+           "MixedCurrencies", "NotAShop", "NotWritten", "Refusal", "ShopBusy", "TooLittleHistory", "UnknownName"]
 
 
 class Refusal(Exception):
@@ -91,6 +93,20 @@ class MissingExtra(Refusal):
 
 class ShopBusy(Refusal):
     """Another process writes to this shop."""
+
+
+class Backlog(Refusal):
+    """More came in than can be written down just now; nothing of it was taken.
+
+    Attributes:
+        retry_after: Seconds after which to try again.
+    """
+
+    retry_after: float = 1.0
+
+
+class NotWritten(Refusal):
+    """The disk did not take what came in; nothing of it is acknowledged."""
 
 
 class NotAShop(Refusal):
