@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shopkeeper.doors import ingest, output, parser, printing, progress
+from shopkeeper.doors import backup, ingest, output, parser, printing, progress
 from shopkeeper.doors.output import Output
 from shopkeeper.doors.parser import Parser
 from shopkeeper.menu import MENU, Entry, Parameter, call
@@ -43,6 +43,8 @@ def every() -> dict[str, Command]:
         Command("demo", str(_DEMO), _prepare_demo, _demo),
         *(_read_off(entry, words) for entry in MENU for words in _words(entry)),
         Command("simulate", str(_SIMULATE), _prepare_simulate, _simulate),
+        Command("backup", str(_BACKUP), backup.prepare_backup, backup.backup),
+        Command("restore", str(_RESTORE), backup.prepare_restore, backup.restore),
         Command("menu", str(_MENU), _prepare_menu, _menu),
     ]
     return {command.words: command for command in listed}
@@ -50,6 +52,8 @@ def every() -> dict[str, Command]:
 
 _DEMO = say("Build a shop from public data, and watch it become recommendations.")
 _SIMULATE = say("Write the log of a shop whose truth is known.")
+_BACKUP = say("Back a shop up, also while it is served.")
+_RESTORE = say("Put a shop back from a backup, and give its account.")
 _MENU = say("List every question and every act.")
 
 
