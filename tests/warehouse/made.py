@@ -11,6 +11,7 @@ from shopkeeper.warehouse.segments import STAGED, Settled
 from shopkeeper.warehouse.store import Store, Writer
 
 DAY = 86_400_000_000
+KEY = b"k" * 32  # of every shop here
 NOON = 1_600_000_000_000_000 // DAY * DAY + DAY // 2  # 2020-09-13 12:00 UTC
 
 
@@ -45,7 +46,7 @@ def staged(records: list[Record], start: int = 0, file: str = "log.csv") -> pa.T
 
 def settle(writer: Writer, sources: list[list[Record]], name: str = "one") -> Settled:
     """Take sources in, without a commit."""
-    intake, number = writer.intake(name), 0
+    intake, number = writer.intake(name, KEY), 0
     for source in sources:
         intake.next_source()
         for at in range(0, len(source), 3):
@@ -69,4 +70,4 @@ def files_of(path: Path) -> set[str]:
 
 
 def named_files(manifest: Manifest) -> set[str]:
-    return set(manifest.data_files())
+    return {*manifest.data_files(), *manifest.index_files()}

@@ -6,8 +6,10 @@ import os
 import resource
 import subprocess
 import sys
+import zlib
 from dataclasses import replace
 
+import msgspec
 import pyarrow as pa
 import pytest
 
@@ -15,7 +17,7 @@ from shopkeeper.errors import Damaged, NotAShop, ShopBusy
 from shopkeeper.events.schema import TABLES
 from shopkeeper.warehouse.engine import Engine
 from shopkeeper.warehouse.manifest import Import, Installed, Manifest, Segment
-from shopkeeper.warehouse.store import Store, durable_parquet, durable_write
+from shopkeeper.warehouse.store import GRACE, Store, durable_parquet, durable_write
 from shopkeeper.warehouse.tables import PUBLISHED, conform, merged
 from warehouse.made import NOON, Record, files_of, named_files, settle, take_in
 
@@ -32,6 +34,11 @@ def items(*names):
     return pa.Table.from_pylist([{"item_id": name} for name in names], schema=TABLES["items"])
 
 
+def commit_items(store, names):
+    with store.write("ingest") as writer:
+        return writer.commit(writer.replace_table(writer.manifest, "items", items(*names)))
+
+
 def full_manifest():
     return Manifest(
         version=7, segments=(Segment("segments/a.parquet", 3, 2, -5, 9, "i1"),), quarantine=("quarantine/i1.parquet",),
@@ -39,7 +46,8 @@ def full_manifest():
         models={"recommend.next_items": Installed("2", ("1", "2"))},
         imports=(Import("i1", "2026-01-01T00:00:00+00:00", ("日志.csv",), "events", 4, 2, 1, 1, 3, {"conflict": 1},
                         {"ts": "time"}, ("more",), ('{"template": "x"}',)),),
-        sizes={"segments/a.parquet": 10}, retired=("tables/items/0.parquet",))
+        sizes={"segments/a.parquet": 10}, checks={"segments/a.parquet": "00000000"},
+        retired={"tables/items/0.parquet": 1_790_000_000})
 
 
 def test_a_manifest_comes_back_from_its_text_as_it_was():
@@ -132,34 +140,58 @@ def test_a_reader_sees_its_version_before_during_and_after_a_commit(tmp_path):
     assert store.manifest().events == 4
 
 
-def test_a_reader_of_the_version_before_still_finds_a_replaced_table(tmp_path):
-    store = Store(tmp_path)
-    with store.write("ingest") as writer:
-        writer.commit(writer.replace_table(writer.manifest, "items", items("a")))
+def test_a_reader_many_commits_behind_keeps_its_files_for_the_time_of_grace(tmp_path):
+    now = 1_790_000_000.0
+    store = Store(tmp_path, lambda: now)
+    commit_items(store, "a")
     reader = Engine(tmp_path, store.manifest())
-    with store.write("ingest") as writer:
-        writer.commit(writer.replace_table(writer.manifest, "items", items("a", "b")))
-    with store.write("ingest"):
+    for number in range(20):
+        commit_items(store, "ab"[:number % 2 + 1])
+        now += 30
         assert reader.run(reader.table("items")).num_rows == 1
 
+    assert store.manifest().retired["tables/items/1.parquet"] == 1_790_000_000
     newest = Engine(tmp_path, store.manifest())
     assert newest.run(newest.table("items")).num_rows == 2
-    assert store.manifest().retired == ("tables/items/1.parquet",)
 
 
-def test_a_file_that_two_commits_ago_was_replaced_is_gone_and_an_old_reader_is_told_which(tmp_path):
-    store = Store(tmp_path)
-    with store.write("ingest") as writer:
-        writer.commit(writer.replace_table(writer.manifest, "items", items("a")))
+def test_after_the_time_of_grace_the_next_writer_removes_a_file_and_an_old_reader_is_told_which(tmp_path):
+    now = 1_790_000_000.0
+    store = Store(tmp_path, lambda: now)
+    commit_items(store, "a")
     reader = Engine(tmp_path, store.manifest())
-    for names in ("ab", "abc"):
-        with store.write("ingest") as writer:
-            writer.commit(writer.replace_table(writer.manifest, "items", items(*names)))
+    commit_items(store, "ab")
+    now += GRACE - 1
+    with store.write("ingest"):
+        assert (tmp_path / "tables/items/1.parquet").exists()
+    now += 1
     with store.write("ingest"):
         assert not (tmp_path / "tables/items/1.parquet").exists()
 
     with pytest.raises(Damaged, match=r"tables/items/1\.parquet"):
         reader.run(reader.table("items"))
+    assert commit_items(store, "abc").retired == {"tables/items/2.parquet": 1_790_000_900}
+
+
+def test_a_clock_that_was_far_ahead_keeps_no_file_for_ever(tmp_path):
+    now = 4_000_000_000.0
+    store = Store(tmp_path, lambda: now)
+    for names in ("a", "ab"):
+        commit_items(store, names)
+    now = 1_790_000_000.0
+    commit_items(store, "abc")
+    now += GRACE
+    with store.write("ingest"):
+        assert not (tmp_path / "tables/items/1.parquet").exists()
+
+
+def test_a_manifest_that_says_of_no_file_when_it_was_retired_is_still_read():
+    body = msgspec.to_builtins(replace(full_manifest(), retired={}))
+    body = {**body, "retired": ["tables/items/0.parquet"]}
+    del body["checks"]
+    canonical = json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    text = json.dumps({"format": 1, "check": f"{zlib.crc32(canonical.encode()):08x}", "manifest": body})
+    assert Manifest.from_json(text) == replace(full_manifest(), checks={}, retired={"tables/items/0.parquet": 0})
 
 
 def test_the_next_writer_removes_what_no_manifest_names_and_nothing_else(tmp_path):

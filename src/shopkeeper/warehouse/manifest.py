@@ -107,8 +107,11 @@ class Manifest:
         dates: Published table -> its as-of time, microseconds UTC.
         models: Question -> its models, in `models/<room>/<question>/<version>/`.
         imports: The account of each import, oldest first.
-        sizes: File -> bytes, of every file that is named above; `Writer.commit` fills it.
-        retired: What the version before named and this one does not; kept for readers, gone with the next commit.
+        sizes: File -> bytes, of every file that is named here; `Writer.commit` fills it.
+        checks: File -> CRC-32 as 8 hex digits, of each of these but the index, whose runs check themselves, and files
+            that an older shopkeeper wrote; `Writer.commit` fills it.
+        retired: What a version before named and this one does not -> when it was last named, seconds since 1970; kept
+            for readers for a while (`store.GRACE`). `Writer.commit` fills it.
         index: Runs of the index by which duplicates are found; it can be made again from the segments.
         journal: Number of the last journal file whose records are all in the segments, the tables or the quarantine.
         offsets: Source of a broker -> position up to which its records are in there, too.
@@ -124,7 +127,8 @@ class Manifest:
     models: Mapping[str, Installed] = field(default_factory=dict)
     imports: tuple[Import, ...] = ()
     sizes: Mapping[str, int] = field(default_factory=dict)
-    retired: tuple[str, ...] = ()
+    checks: Mapping[str, str] = field(default_factory=dict)
+    retired: Mapping[str, int] = field(default_factory=dict)
     large: tuple[str, ...] = ()
     index: tuple[IndexRun, ...] = ()
     journal: int = 0
@@ -161,9 +165,13 @@ class Manifest:
                      if (start is None or segment.last >= start) and (until is None or segment.first < until))
 
     def data_files(self) -> tuple[str, ...]:
-        """Files that the engine reads, the large records of the quarantine, and the vault's."""
+        """Files that the engine reads, the large records of the quarantine, and the vault's: none can be made again."""
         return (*(segment.file for segment in self.segments), *self.quarantine, *self.large, *self.tables.values(),
-                *self.vault, *(run.file for run in self.index))
+                *self.vault)
+
+    def index_files(self) -> tuple[str, ...]:
+        """Files of the index, which can be made again from the segments."""
+        return tuple(run.file for run in self.index)
 
     def model_folders(self) -> tuple[str, ...]:
         """Folders of all kept models."""
@@ -172,7 +180,7 @@ class Manifest:
 
     def named(self) -> frozenset[str]:
         """Every file, and every model's folder, that this version needs."""
-        return frozenset((*self.data_files(), *self.model_folders()))
+        return frozenset((*self.data_files(), *self.index_files(), *self.model_folders()))
 
     def without(self, files: Iterable[str]) -> Manifest:
         """The same shop as if these files had never been; for reading what is left of a damaged shop."""
@@ -188,7 +196,7 @@ class Manifest:
         """The text of `manifest.json`."""
         body = msgspec.to_builtins(self)
         return json.dumps({"format": self.format, "check": _check(body), "manifest": body}, ensure_ascii=False,
-                          sort_keys=True, indent=1)
+                          sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str | bytes, path: str = "manifest.json") -> Manifest:
@@ -202,7 +210,7 @@ class Manifest:
             data = json.loads(text)
             number = data["format"]
             if number == FORMAT and data["check"] == _check(data["manifest"]):
-                return msgspec.convert(data["manifest"], cls)
+                return msgspec.convert(_of_today(data["manifest"]), cls)
         except (ValueError, KeyError, TypeError, RecursionError, msgspec.ValidationError) as wrong:
             raise _damaged(path) from wrong
         if number != FORMAT:
@@ -211,6 +219,12 @@ class Manifest:
                            do=[say("install the version of shopkeeper that wrote it, or a newer one.")],
                            why=say("reading it by other rules could lose events."))
         raise _damaged(path)
+
+
+def _of_today(body: dict[str, Any]) -> dict[str, Any]:
+    """What an older shopkeeper wrote, as it would be written now: it did not say when a file was retired."""
+    retired = body.get("retired")
+    return {**body, "retired": dict.fromkeys(retired, 0)} if isinstance(retired, list) else body
 
 
 def _check(body: Any) -> str:

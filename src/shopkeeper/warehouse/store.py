@@ -11,7 +11,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 MANIFEST, LOCK = "manifest.json", "writer.lock"
 FOLDERS = ("segments", "quarantine", "tables", "vault", "models", "index")  # what a writer keeps clean, and no other
 TEMPORARY = ".tmp"
+GRACE = 900  # seconds for which a file stays after the last version that named it, for readers of that version
 
 
 def sync_folder(path: Path) -> None:
@@ -97,10 +99,15 @@ def durable_parquet(path: Path, table: pa.Table | pa.RecordBatchReader) -> int:
 
 
 class Store:
-    """The folder of a shop, opened for reading; `write` opens it for writing."""
+    """The folder of a shop, opened for reading; `write` opens it for writing.
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+    Args:
+        path: The folder.
+        now: What time it is, seconds since 1970.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], now: Callable[[], float] = time.time) -> None:
+        self.path, self.now = Path(path), now
 
     def manifest(self) -> Manifest:
         """The newest committed version; the empty one where nothing was ever committed.
@@ -128,8 +135,12 @@ class Store:
         return folder.is_dir() and any(folder.iterdir())
 
     def damaged(self, manifest: Manifest) -> tuple[str, ...]:
-        """The files of events, quarantine, tables and vault that are missing or have another size than was written."""
-        return tuple(file for file in manifest.data_files() if _size(self.path / file) != manifest.sizes.get(file))
+        """The files of events, quarantine, tables and vault that are missing or have another size than was written.
+
+        Every file is looked at, none is opened; `verify` reads them.
+        """
+        sizes, root = manifest.sizes, f"{self.path}/"
+        return tuple(file for file in manifest.data_files() if _size(root + file) != sizes.get(file))
 
     def check(self, manifest: Manifest) -> None:
         """Refuse a shop with damaged files.
@@ -226,13 +237,13 @@ class Writer:
             self._replace(self.manifest)
 
     def clean(self) -> list[str]:
-        """Remove what neither the manifest nor a reader of the version before it needs.
+        """Remove what neither the manifest nor a reader of a version within the time of grace needs.
 
         Returns:
             What was removed, as paths within the shop.
         """
         manifest = self.store.manifest()  # as on disk: an interrupted commit may have come as far as the rename
-        kept = manifest.named() | frozenset(manifest.retired)
+        kept = manifest.named() | self._graced(manifest.retired).keys()
         removed: list[str] = []
         for name in FOLDERS:
             if (self.store.path / name).is_dir():
@@ -240,16 +251,17 @@ class Writer:
         (self.store.path / (MANIFEST + TEMPORARY)).unlink(missing_ok=True)
         return removed
 
-    def intake(self, import_id: str, at: int | None = None) -> Intake:
+    def intake(self, import_id: str, key: bytes, at: int | None = None) -> Intake:
         """Begin an import.
 
         Args:
             import_id: A name for it, new to this shop.
+            key: The shop's key for pseudonyms, under which events are named.
             at: When it began, microseconds UTC; stands beside what is quarantined. By default since when this writes.
         """
         from shopkeeper.warehouse.segments import Intake
 
-        return Intake(self, import_id, at if at is not None else int(self.since.timestamp() * 1e6))
+        return Intake(self, import_id, key, at if at is not None else int(self.since.timestamp() * 1e6))
 
     def read_table(self, name: str) -> pa.Table | None:
         """A stored or published table as it stands; None where there is none."""
@@ -289,13 +301,24 @@ class Writer:
         Raises:
             ValueError: It names a file that is not there.
         """
-        before = self.manifest
+        before, named = self.manifest, manifest.named()
         sizes = self._sizes(manifest)
-        done = replace(manifest, version=before.version + 1, sizes=sizes,
-                       retired=tuple(sorted(before.named() - manifest.named())))
+        gone = {**before.retired, **dict.fromkeys(before.named(), int(self.store.now()))}
+        done = replace(manifest, version=before.version + 1, sizes=sizes, checks=self._checks(manifest, sizes),
+                       retired=self._graced({file: when for file, when in gone.items() if file not in named}))
         self._replace(done)
         self.manifest = done
         return done
+
+    def _graced(self, retired: Mapping[str, int]) -> dict[str, int]:
+        """What readers may still need; no time is later than now, so that a clock that was wrong keeps nothing."""
+        now = int(self.store.now())
+        return {file: min(when, now) for file, when in retired.items() if now - when < GRACE}
+
+    def _checks(self, manifest: Manifest, files: Iterable[str]) -> dict[str, str]:
+        known, old, index = self.manifest.checks, self.manifest.sizes, frozenset(manifest.index_files())
+        return {file: known[file] if file in old else checksum(self.store.path / file)
+                for file in files if file not in index and (file in known or file not in old)}
 
     def _replace(self, manifest: Manifest) -> None:
         durable_write(self.store.path / MANIFEST, manifest.to_json().encode("utf-8"))
@@ -329,9 +352,18 @@ def _clean(root: Path, folder: Path, kept: frozenset[str], removed: list[str]) -
         removed.append(name)
 
 
-def _size(path: Path) -> int | None:
+def checksum(path: Path) -> str:
+    """The CRC-32 of a file, 8 hex digits."""
+    crc = 0
+    with path.open("rb", buffering=0) as file:
+        while part := file.read(1 << 20):
+            crc = zlib.crc32(part, crc)
+    return f"{crc:08x}"
+
+
+def _size(path: str | Path) -> int | None:
     try:
-        return path.stat().st_size
+        return os.stat(path).st_size
     except OSError:
         return None
 
