@@ -13,7 +13,7 @@ from shopkeeper.warehouse.engine import Engine
 from shopkeeper.warehouse.segments import Cutter
 from shopkeeper.warehouse.store import Store
 from shopkeeper.warehouse.tables import STORED
-from warehouse.made import DAY, NOON, Record, digest, settle, staged, take_in
+from warehouse.made import DAY, KEY, NOON, Record, digest, settle, staged, take_in
 
 bodies = st.lists(st.sampled_from("ab"), min_size=1, max_size=3).map(tuple)
 nested = st.builds(Record, id=st.sampled_from(["n1", "n2", "n3"]), bodies=bodies, ts=st.integers(NOON, NOON + 5))
@@ -102,7 +102,7 @@ def test_one_table_of_records_of_many_files_settles_as_the_files_one_by_one(tmp_
     table = staged([Record(bodies=(text,)) for text in texts])
 
     with Store(tmp_path).write("test") as writer:
-        intake = writer.intake("one")
+        intake = writer.intake("one", KEY)
         intake.add(table.append_column("source_number", pa.array(files, pa.int32())))
         settled = intake.settle(lambda raw: raw.decode())
 

@@ -71,8 +71,8 @@ class Intake:
         spill: A folder for whatever does not fit into memory; it goes when the import is settled.
     """
 
-    def __init__(self, writer: Writer, import_id: str, at: int) -> None:
-        self.import_id, self._writer, self._root, self._at = import_id, writer, writer.store.path, at
+    def __init__(self, writer: Writer, import_id: str, key: bytes, at: int) -> None:
+        self.import_id, self._writer, self._root, self._key, self._at = import_id, writer, writer.store.path, key, at
         self._folder = self._root / "segments" / f".staging-{import_id}"
         self.spill = self._folder / "spill"
         make_folder(self.spill)
