@@ -52,6 +52,19 @@ PUBLISHED: Mapping[str, Published] = {table.name: table for table in (
     Published("facts/stockout_risk", pa.schema([("item_id", pa.string()), ("day", pa.date32()),
                                                 ("probability", pa.float64())]),
               "One row an item and day to come: the chance that it is sold out by then."),
+    Published("facts/alert_rules", pa.schema([
+        ("name", pa.string()), ("kind", pa.string()), ("channel", pa.string()), ("category", pa.string()),
+        ("measure", pa.string()), ("detector", pa.string()), ("minutes", pa.int32()), ("side", pa.string()),
+        ("level", pa.float64()), ("above", pa.float64()), ("below", pa.float64()), ("in_a_row", pa.int32()),
+        ("least", pa.float64()), ("cooldown", pa.float64()), ("webhook", pa.string()), ("saved", TIME),
+        ("days", pa.int32()), ("rung", pa.int64())]),
+              "One row a rule of the alerts, and how often it would have rung in the days before it was saved."),
+    Published("facts/alert_firings", pa.schema([
+        ("id", pa.string()), ("rule", pa.string()), ("since", TIME), ("until", TIME), ("side", pa.string()),
+        ("counted", pa.float64()), ("expected", pa.float64()), ("low", pa.float64()), ("high", pa.float64()),
+        ("method", pa.string()), ("per_week", pa.float64()), ("hint", pa.bool_()), ("who", pa.string()),
+        ("webhook", pa.string()), ("delivered", TIME), ("tries", pa.int32()), ("fault", pa.string())]),
+              "One row a time that an alert rang, the newest last, and what became of its delivery.", ("who",)),
 )}
 
 PERSONAL: Mapping[str, tuple[str, ...]] = {

@@ -1,0 +1,245 @@
+"""What trends reads: counts by minute, kind, channel and category, and who did one thing when."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Any
+
+import ibis
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from shopkeeper.events.pseudonyms import GUEST
+from shopkeeper.shop import Shop
+from shopkeeper.trends import settings
+from shopkeeper.trends.rules import Series
+from shopkeeper.warehouse.clock import HUMAN
+from shopkeeper.warehouse.engine import Engine
+from shopkeeper.warehouse.manifest import Segment
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+MINUTE = 60_000_000  # microseconds
+
+OTHER = "other"      # categories that are not told apart; a category of this very name is among them
+LONGEST = 80         # characters of a category's name
+MOST = 1e15          # what one line may add to a sum of money, in units of 0.0001; more is a mistake of the sender
+CHANNELS = ("paid_search", "paid_social", "display", "paid_other", "email", "affiliate", "social", "search", "referral",
+            "sms", "push", "unassigned", "unmarked")
+
+# Sites by the class of their names. A host belongs to a class if it is such a name under a public ending.
+_SEARCH = "google|bing|yahoo|duckduckgo|baidu|yandex|ecosia|naver|sogou|so|qwant|startpage|ask|aol|seznam|daum"
+_SOCIAL = ("facebook|instagram|twitter|x|linkedin|pinterest|reddit|tiktok|snapchat|threads|whatsapp|weibo|wechat|qq|"
+           "douyin|xiaohongshu|vk|ok|line|telegram|youtube|quora|tumblr|mastodon|bsky")
+_END = r"[.][a-z.]{2,7}$"
+_HOST = r"^[a-z][a-z0-9+.-]*://(?:[^/@?#]*@)?([^/:?#]+)"
+_PAID = r"^(.*cp.*|ppc|retargeting|paid.*)$"
+_SHORT = r"(^|[.])(t[.]co|lnkd[.]in|fb[.]me|youtu[.]be)$"
+
+
+def channel(events: Any) -> Any:
+    """Expression: the channel that brought an event, by what the event itself says (one of `CHANNELS`).
+
+    The first that fits, case aside: paid (`utm_medium` such as cpc, ppc, paid_social) by the class of `utm_source`, and
+    a click id from a search site; display; email; affiliate; social; search; referral (another site than the page's
+    own); sms; push; `unassigned` for any other mark. An event without a mark is `unmarked`: it may be a direct visit,
+    or a later page of any visit, and which of them nobody can say of one event alone.
+
+    Source:
+        Google Analytics help, Default channel group (support.google.com/analytics/answer/9756891), its order and its
+        patterns; the lists of sites are ours and shorter.
+    """
+    source, medium = _plain(events.utm_source), _plain(events.utm_medium)
+    host, own = _host(events.referrer), _host(events.url)
+    host = ibis.ifelse(host == own, "", host)
+    by_search = _site(source, _SEARCH) | _site(host, _SEARCH)
+    by_social = _site(source, _SOCIAL) | _site(host, _SOCIAL) | host.re_search(_SHORT)
+    paid = medium.re_search(_PAID)
+    said = (source != "") | (medium != "")
+    silent = (events.utm_source.isnull() & events.utm_medium.isnull() & events.click_id.isnull()
+              & events.referrer.isnull())
+    return ibis.cases(
+        (silent, "unmarked"),  # most events: spares the engine the patterns
+        (paid & _site(source, _SOCIAL), "paid_social"),
+        (paid & by_search, "paid_search"),
+        (paid & by_social, "paid_social"),
+        (medium.isin(["display", "banner", "expandable", "interstitial", "cpm"]), "display"),
+        (paid, "paid_other"),
+        ((medium == "") & events.click_id.notnull() & by_search, "paid_search"),
+        (_mail(source) | _mail(medium), "email"),
+        (medium.isin(["affiliate", "affiliates"]), "affiliate"),
+        (medium.re_search(r"^(social|sm)([-_ ]?(network|media))?$") | by_social, "social"),
+        ((medium == "organic") | by_search, "search"),
+        (medium.isin(["referral", "app", "link"]) | ((host != "") & ~said), "referral"),
+        ((source == "sms") | (medium == "sms"), "sms"),
+        (medium.re_search(r"push$|mobile|notification"), "push"),
+        (said, "unassigned"),
+        else_="unmarked")
+
+
+def _plain(column: Any) -> Any:
+    return column.fill_null("").lower().strip()
+
+
+def _host(column: Any) -> Any:
+    return _plain(column).re_extract(_HOST, 1).fill_null("")
+
+
+def _site(text: Any, names: str) -> Any:
+    """Whether a source or a host is one of these sites: its bare name, or the name under a public ending."""
+    return text.re_search(f"(^|[.])({names}){_END}") | text.re_search(f"^({names})$")
+
+
+def _mail(text: Any) -> Any:
+    return text.re_search(r"^e[-_ ]?mail$")
+
+
+def top_category(items: Any) -> Any:
+    """Expression: the first step of each item's category path: item_id, category (none is left out)."""
+    rows = items.filter(items.category.notnull())
+    rows = rows.select(item_id=rows.item_id, category=rows.category.split(">")[0].strip().substr(0, LONGEST))
+    return rows.filter(rows.category != "")
+
+
+def sizes(items: Any, n: int) -> Any:
+    """Expression: the top categories with the most items, the first n; by name where they are of one size."""
+    rows = top_category(items)
+    found = rows.group_by("category").aggregate(items=rows.count().cast("int64"))
+    return found.order_by([found["items"].desc(), found.category]).limit(n)
+
+
+def shelved(items: Any, told: Collection[str]) -> Any:
+    """Expression: item_id, category; a category that is not told apart is `other`."""
+    rows = top_category(items)
+    return rows.mutate(category=ibis.ifelse(rows.category.isin(list(told)), rows.category, OTHER))
+
+
+def cells(events: Any, shelf: Any | None, unit: str = "m", *, each_item: bool = False) -> Any:
+    """Expression: counts of the event table by `at` (begin of the minute or hour, UTC), kind, channel, category, human.
+
+    Every row of the event table counts in one cell, so sums over cells are sums over events, in whatever parts they
+    come. The columns: `events` (rows with line 0), `lines` (rows with an item), `value` (of orders: what stands on
+    line 0) and `sold` (price x quantity of lines with an item), both in units of 0.0001 of the currency.
+
+    Args:
+        events: The event table, or a part of it.
+        shelf: item_id, category; None: no category is known.
+        unit: `m` or `h`.
+        each_item: One cell for each item, with `item_id`.
+    """
+    rows = events.select(
+        "line", "item_id", kind=events.event, channel=channel(events), at=events.ts.truncate(unit),
+        human=(events.traffic.isnull() | events.traffic.isin(HUMAN)).cast("int64"),
+        value=events.value.cast("float64").fill_null(0.0),
+        sold=(events.price.cast("float64") * events.quantity.fill_null(1.0)).fill_null(0.0))
+    if shelf is None:
+        rows = rows.mutate(category=ibis.literal(""))
+    else:
+        rows = rows.left_join(shelf.select(on_shelf=shelf.item_id, category=shelf.category), [("item_id", "on_shelf")])
+        rows = rows.mutate(category=rows.category.fill_null(""))
+    by = ["at", "kind", "channel", "category", "human", *(["item_id"] if each_item else [])]
+    return rows.group_by(by).aggregate(
+        events=(rows.line == 0).cast("int64").sum().cast("int64"),
+        lines=rows.item_id.notnull().cast("int64").sum().cast("int64"),
+        value=_units(rows.value).sum(),
+        sold=ibis.ifelse(rows.item_id.notnull(), _units(rows.sold), 0.0).sum())
+
+
+def _units(money: Any) -> Any:
+    """Money in whole units of 0.0001, as a float: its sums are exact, in any order, up to 2^53 of them."""
+    amount = (money * 10_000.0).round().cast("float64")
+    return ibis.cases((amount > MOST, MOST), (amount < -MOST, -MOST), else_=amount)
+
+
+def doings(events: Any, kind: str) -> Any:
+    """Expression: who did a thing when, by anybody, bots too: person, ts, event_id; guests' orders are no person."""
+    rows = events.filter(events.event == kind, events.line == 0)
+    person = ibis.coalesce(rows.customer_id, rows.anonymous_id)
+    rows = rows.filter(person.notnull() & ~person.startswith(GUEST))
+    return rows.select(person=ibis.coalesce(rows.customer_id, rows.anonymous_id), ts=rows.ts, event_id=rows.event_id)
+
+
+def of_series(counted: Any, series: Series, human_only: bool = True) -> Any:
+    """Expression: what a series counts, by `at`: at, amount (events, or money in units of 0.0001)."""
+    for name in ("kind", "channel", "category"):
+        wanted = getattr(series, name)
+        if wanted is not None:
+            counted = counted.filter(counted[name] == wanted)
+    if human_only:
+        counted = counted.filter(counted.human == 1)
+    return counted.group_by("at").aggregate(amount=counted[series.column].sum().cast("float64"))
+
+
+def read_told(engine: Engine, n: int) -> tuple[str, ...]:
+    """The top categories that are told apart, by the items table; none where there is no such table."""
+    if not engine.has("items"):
+        return ()
+    return tuple(name for name in engine.run(sizes(engine.table("items"), n))["category"].to_pylist() if name != OTHER)
+
+
+def read_shelf(engine: Engine, told: Collection[str]) -> dict[str, str]:
+    """Item -> its category, `other` where it is not told apart; items without one are left out."""
+    if not engine.has("items"):
+        return {}
+    table = engine.run(shelved(engine.table("items"), told))
+    return dict(zip(table["item_id"].to_pylist(), table["category"].to_pylist(), strict=True))
+
+
+def part(shop: Shop, segments: Sequence[Segment]) -> Engine:
+    """An engine over some of the shop's segments, and all of its tables."""
+    return type(shop.engine)(shop.path, replace(shop.manifest, segments=tuple(segments)))
+
+
+def read_cells(engine: Engine, told: Collection[str], start: int | None = None, until: int | None = None,
+               unit: str = "m") -> pa.Table:
+    """The table of `cells` over a span (microseconds UTC; None is open)."""
+    shelf = shelved(engine.table("items"), told) if engine.has("items") else None
+    return engine.run(cells(engine.events(start, until), shelf, unit))
+
+
+def read_cells_of(engine: Engine, items: Sequence[str], start: int | None = None) -> pa.Table:
+    """The cells of some items, one for each item, without a category."""
+    wanted = ibis.memtable(pa.table({"wanted": pa.array(items, pa.string())}))
+    events = engine.events(start)
+    events = events.semi_join(wanted, [events.item_id == wanted.wanted])
+    return engine.run(cells(events, None, each_item=True))
+
+
+def read_doings(shop: Shop, kind: str, start: int | None, until: int | None) -> tuple[list[str], Ints, Ints]:
+    """Who did a thing when, in order of time.
+
+    Returns:
+        Names of persons; (n,) row of the person; (n,) microseconds UTC.
+    """
+    ends = [end for end in (until, shop.until) if end is not None]
+    rows = doings(shop.engine.events(start, min(ends, default=None)), kind)
+    table = shop.engine.run(rows.order_by(["ts", "event_id"]))
+    coded = table["person"].combine_chunks().dictionary_encode()
+    return (coded.dictionary.to_pylist(), coded.indices.to_numpy().astype(np.int64),
+            table["ts"].cast(pa.int64()).to_numpy())
+
+
+def read_series(shop: Shop, series: Series, width: int, start: int, until: int) -> Floats:
+    """What a series of the log counts in each bucket, human traffic only.
+
+    Args:
+        shop: An opened shop.
+        series: What is counted.
+        width: Minutes of a bucket; a divisor of 60.
+        start, until: Microseconds UTC, on borders of buckets.
+
+    Returns:
+        (T,) amounts, zeros included; money in the shop's currency.
+    """
+    told = read_told(shop.engine, settings.read(shop.path).categories) if series.category is not None else ()
+    end = until if shop.until is None else min(until, shop.until)
+    shelf = shelved(shop.engine.table("items"), told) if told else None
+    counted = cells(shop.engine.events(start, end), shelf, "h" if width == 60 else "m")
+    table = shop.engine.run(of_series(counted, series))
+    place = (table["at"].cast(pa.int64()).to_numpy() - start) // (width * MINUTE)
+    counts: Floats = np.zeros((until - start) // (width * MINUTE))
+    np.add.at(counts, place, table["amount"].to_numpy())
+    return counts / series.unit
