@@ -135,7 +135,7 @@ def _fit(mapping: Mapping, names: Sequence[str], source: str, ours: tuple[str, .
         check_seen(mapping, names, source)
     taken = {*mapping.columns, *mapping.constants}  # these are filled by what was said, and by nothing else
     spoken = set(mapping.columns.values())          # a column that was given one meaning gets no other by its name
-    spelled = {_spelling(name): name for name in reversed(names) if name not in spoken}
+    spelled = {spelling(name): name for name in reversed(names) if name not in spoken}
     columns = {name: spelled[name] for name in ours if name in spelled and name not in taken}
     return columns | {name: theirs for name, theirs in mapping.columns.items() if theirs in names}
 
@@ -155,7 +155,12 @@ def _check_kind(kind: str) -> None:
                          why=say("kinds are lower-case words, with a role that questions understand."))
 
 
-def _spelling(name: str) -> str:
+def spelling(name: str) -> str:
+    """A name as it is compared with ours.
+
+    >>> spelling(" Item-ID ")
+    'item_id'
+    """
     return re.sub(r"[\s\-]+", "_", name.strip().lower())
 
 
@@ -174,4 +179,4 @@ def _require(given: set[str], any_of: set[str], names: Sequence[str], source: st
 
 def _hinted(ours: str, names: Iterable[str]) -> list[str]:
     pattern = _HINTS.get(ours)
-    return [name for name in names if pattern and re.fullmatch(pattern, _spelling(name))]
+    return [name for name in names if pattern and re.fullmatch(pattern, spelling(name))]

@@ -40,11 +40,13 @@ class TimeRule:
         zone: IANA name; None means UTC was assumed.
         form: A strptime format for texts that are of this form only, or None.
         day_first: Whether 01/02/2026 is the first of February; learned from the first batch that shows it.
+        slashed: Whether such times are read at all; where records of many senders meet, no other record can say how.
     """
 
     zone: str | None = None
     form: str | None = None
     day_first: bool | None = None
+    slashed: bool = True
 
 
 def times(array: Any, rule: TimeRule) -> tuple[Any, Mask]:
@@ -119,7 +121,7 @@ def _texts(cells: Any, rule: TimeRule) -> tuple[Any, Mask]:
     out = pa.nulls(len(cells), TIME)
     left = mask_of(filled)
     for pattern, read in ((_ISO, _iso), (_COMPACT, _compact), (_EPOCH, _epoch), (_SLASHED, _slashed)):
-        if not left.any():
+        if not left.any() or (read is _slashed and not rule.slashed):
             break
         matched = left & mask_of(pc.match_substring_regex(cells, pattern))
         if matched.any():

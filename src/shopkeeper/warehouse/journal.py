@@ -187,11 +187,14 @@ class Journal:
         self._cipher: AESGCM | None = None
         self._size = 0  # durable bytes of the open file
 
-    def append(self, frames: Sequence[tuple[bytes, Counts]]) -> None:
+    def append(self, frames: Sequence[tuple[bytes, Counts]]) -> int:
         """Write frames and make them durable: all of them, or none.
 
         Args:
             frames: Payloads in the clear, each with the counts of its records.
+
+        Returns:
+            The number of the file that they lie in.
 
         Raises:
             NotWritten: The disk is full or failed. The next call begins a new file.
@@ -211,8 +214,10 @@ class Journal:
             raise not_written(wrong) from wrong
         self._size += len(data)
         self.sequence += len(frames)
+        number = self.number
         if self._size >= LARGEST_FILE:
             self.seal()
+        return number
 
     def seal(self) -> bool:
         """End the open file; whether there was one. What it holds is durable already, whatever becomes of its end."""
@@ -410,6 +415,27 @@ def _other_key(name: str) -> Damaged:
     return Damaged(say("the journal file {name} was sealed with another key.", name=name),
                    do=[say("put back keys/vault.key as it was.")],
                    why=say("what was acknowledged and is not in the segments yet can only be read with that key."))
+
+
+def cut(path: Path, size: int) -> None:
+    """Cut off what stands behind a size in a file that nobody writes to, durably."""
+    number = os.open(path, os.O_WRONLY)
+    try:
+        os.ftruncate(number, size)
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def ended(path: Path) -> bool:
+    """Whether a file has its end, so that nothing is ever added to it."""
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            head = _frame_fields(os.pread(file.fileno(), _FRAME_HEAD, max(0, size - _FRAME_HEAD)), 0)
+    except FileNotFoundError:
+        return True
+    return head is not None and head[1] == 0
 
 
 def survey(path: Path, start: int = 0) -> tuple[Counts, int, int, bool]:

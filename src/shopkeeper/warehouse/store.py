@@ -152,6 +152,11 @@ class Store:
         if bad:
             raise damage(bad)
 
+    def read_table(self, manifest: Manifest, name: str) -> pa.Table | None:
+        """A stored or published table as a version has it; None where there is none."""
+        file = manifest.tables.get(name)
+        return None if file is None else pq.read_table(self.path / file)
+
     @contextmanager
     def write(self, command: str, wait: float = 0.0) -> Iterator[Writer]:
         """Become the one writer.
@@ -265,8 +270,7 @@ class Writer:
 
     def read_table(self, name: str) -> pa.Table | None:
         """A stored or published table as it stands; None where there is none."""
-        file = self.manifest.tables.get(name)
-        return None if file is None else pq.read_table(self.store.path / file)
+        return self.store.read_table(self.manifest, name)
 
     def replace_table(self, manifest: Manifest, name: str, table: pa.Table) -> Manifest:
         """Write a table's new version and return the manifest that names it; the caller commits.
