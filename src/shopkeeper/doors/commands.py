@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,6 +122,14 @@ def _prepare_simulate(to: Parser) -> None:
     for name, help_ in numbers.items():
         read = parser.converter(f"--{name}", Parameter(name, "int"))
         to.add_argument(f"--{name}", type=read, metavar="N", help=to.text(help_))
+    to.add_argument("--events", type=parser.converter("--events", Parameter("events", "int")), metavar="N",
+                    help=to.text(say("about so many lines: sets the customers, or the days where those are given")))
+    shares = {"duplicates": say("share of the events that come twice"),
+              "disorder": say("share of the events that arrive late, by minutes or by days"),
+              "bots": say("share of the lines that machines make; adds user agents and networks")}
+    for name, help_ in shares.items():
+        read = parser.converter(f"--{name}", Parameter(name, "float"))
+        to.add_argument(f"--{name}", type=read, metavar="SHARE", help=to.text(help_))
     kinds = Parameter("format", "choice", choices=("parquet", "csv", "jsonl"))
     to.add_argument("--format", type=parser.converter("--format", kinds), metavar="|".join(kinds.choices),
                     default="parquet", help=to.text(say("form of the files (default: parquet)")))
@@ -130,26 +138,24 @@ def _prepare_simulate(to: Parser) -> None:
 
 def _simulate(found: Namespace, out: Output) -> None:
     from shopkeeper.errors import BadInput
-    from shopkeeper.simulate import SimulationConfig, simulate
+    from shopkeeper.simulate import asked_for, write_stream
 
     folder = Path(found.folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BadInput(say("{path} is not an empty folder.", path=str(folder)),
                        do=[say("name a folder that is empty or not there yet.")],
                        why=say("a simulated log must not mix with other files."))
-    config = SimulationConfig(**{name: value for name, value in vars(found).items()
-                                 if name in ("customers", "items", "days", "seed")})
+    given = vars(found)
+    shop: dict[str, Any] = {name: given[name] for name in ("customers", "items", "days", "seed") if name in given}
+    shares: dict[str, Any] = {name: given[name] for name in ("duplicates", "disorder", "bots") if name in given}
     with progress.shown(out.language) as told:
-        told.start(say("Simulating {customers:,} customers over {days:,} days", customers=config.customers,
-                       days=config.days))
-        made = simulate(config)
-        told.start(say("Writing {path}", path=str(folder)))
-        made.write(folder, format=found.format)
-    _told(out, {"folder": str(folder), "events": made.events.num_rows, "items": made.items.num_rows,
-                "customers": made.customers.num_rows, "files": sorted(path.name for path in folder.iterdir())},
+        if given.get("events") is not None:
+            told.start(say("Running a small shop first, to learn how many lines a customer makes"))
+        made = write_stream(folder, asked_for(given.get("events"), shares, shop), found.format, progress=told)
+    _told(out, {"folder": str(folder), "events": made.planted.lines, "items": made.items, "customers": made.customers,
+                "planted": asdict(made.planted), "files": sorted(path.name for path in made.files)},
           say("{events:,} event lines, {items:,} items and {customers:,} customers, in {path}",
-              events=made.events.num_rows, items=made.items.num_rows, customers=made.customers.num_rows,
-              path=str(folder)))
+              events=made.planted.lines, items=made.items, customers=made.customers, path=str(folder)))
 
 
 def _told(out: Output, data: Mapping[str, Any], sentence: Sentence) -> None:

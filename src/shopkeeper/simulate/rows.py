@@ -7,7 +7,7 @@ times, and turned into Arrow once. A column that a block does not give is empty 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,7 @@ COLUMNS = ("event_id", "line", "event", "ts", "customer_id", "anonymous_id", "se
            "value", "coupon", "campaign_id", "treatment", "propensity", "rating", "text", "url", "referrer",
            "utm_source", "utm_medium", "utm_campaign", "country", "device")
 SCHEMA = pa.schema([EVENTS.field(name) for name in COLUMNS])
+CLIENT = ("user_agent", "ip_prefix")         # stand behind the others where the shop is told who asks from where
 
 # Column of a row -> its value where a block does not give it. -1 means nothing; 0 units, rating or position too.
 _EMPTY: Mapping[str, int] = {
@@ -119,6 +120,7 @@ class Names:
         items, lists, queries, texts, treatments: Arrow arrays of strings.
         country, device: The same, one for each customer.
         currency: ISO 4217.
+        client: `user_agent` and `ip_prefix`, the same, one for each customer; empty where nobody asked for them.
     """
 
     items: Any
@@ -129,6 +131,7 @@ class Names:
     country: Any
     device: Any
     currency: str
+    client: Mapping[str, Any] = field(default_factory=dict)
 
 
 def stack(blocks: Sequence[Block]) -> Block:
@@ -180,7 +183,7 @@ def to_table(rows: Block, visits: Visits, names: Names, midnight: int, numbers: 
         numbers: Running numbers; moved on.
 
     Returns:
-        A `pyarrow.Table` of `SCHEMA`.
+        A `pyarrow.Table` of `SCHEMA`, and of the columns of `CLIENT` where names has them.
     """
     n_events = int((rows["line"] == 0).sum())
     ids = numbers.take("events", n_events)[rows["event"]] if n_events else rows["event"]
@@ -190,7 +193,7 @@ def to_table(rows: Block, visits: Visits, names: Names, midnight: int, numbers: 
         "ts": pa.array(midnight + (rows["second"] * 1e6).astype(np.int64)).cast(pa.timestamp("us")),
         **_people(rows, visits, numbers, len(names.country)), **_things(rows, names), **_page(rows, visits, names),
     }
-    return pa.table({name: columns[name] for name in COLUMNS}, schema=SCHEMA)
+    return pa.table({name: columns[name] for name in (*COLUMNS, *names.client)})
 
 
 def _people(rows: Block, visits: Visits, numbers: Numbers, n_customers: int) -> Block:
@@ -235,6 +238,7 @@ def _page(rows: Block, visits: Visits, names: Names) -> Block:
     out = {name: pa.array([row[k] for row in SOURCES], pa.string()).take(_at(source))
            for k, name in enumerate(("referrer", "utm_source", "utm_medium", "utm_campaign"))}
     return {**out, "url": pa.array(["/"]).take(_at(np.where(first, 0, -1))),
+            **{name: values.take(_at(looks)) for name, values in names.client.items()},
             "country": names.country.take(_at(looks)), "device": names.device.take(_at(looks))}
 
 

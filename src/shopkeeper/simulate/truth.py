@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +22,27 @@ from shopkeeper.words import say
 
 FORMATS = ("parquet", "csv", "jsonl")
 Format = Literal["parquet", "csv", "jsonl"]
+_PART = 4096               # customers told at a time
+
+
+@dataclass
+class Counts:
+    """How many rows of the event table a log has, and how many events (rows on line 0), by kind."""
+
+    records: Counter[str] = field(default_factory=Counter)
+    events: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def of(cls, events: Any) -> Counts:
+        """The counts of a whole log."""
+        counts = cls()
+        counts.add(events)
+        return counts
+
+    def add(self, events: Any) -> None:
+        """Count a part of a log."""
+        self.records += _count(events["event"])
+        self.events += _count(events["event"].filter(pc.equal(events["line"], 0)))
 
 
 @dataclass(frozen=True)
@@ -68,17 +90,28 @@ class Truth:
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain data: one object for each customer and item, times in ISO 8601, null for never."""
-        best = self.favourites()
-        columns = (self.taste.round(6).tolist(), self.interval.tolist(), self.hour.tolist(), self.weekday.tolist(),
-                   self.elasticity.tolist(), _iso(self.joins), _iso(self.leaves))
+        whole = self.of_the_shop()
+        return {"categories": whole.pop("categories"), "customers": list(self.of_the_customers()), **whole}
+
+    def of_the_customers(self) -> Iterator[dict[str, Any]]:
+        """What `to_dict` says about each customer, one after the other."""
         names = ("taste", "interval", "hour", "weekday", "elasticity", "joins", "leaves")
-        customers = [{"customer_id": one, "favourites": best[row], **dict(zip(names, values, strict=True))}
-                     for row, (one, *values) in enumerate(zip(self.customer_id, *columns, strict=True))]
+        for start in range(0, len(self.customer_id), _PART):
+            part = slice(start, start + _PART)
+            best = [tuple(self.categories[c] for c in row) for row in favourites(self.taste[part], 3)]
+            columns = (self.taste[part].round(6).tolist(), self.interval[part].tolist(), self.hour[part].tolist(),
+                       self.weekday[part].tolist(), self.elasticity[part].tolist(), _iso(self.joins[part]),
+                       _iso(self.leaves[part]))
+            for one, liked, *values in zip(self.customer_id[part], best, *columns, strict=True):
+                yield {"customer_id": one, "favourites": liked, **dict(zip(names, values, strict=True))}
+
+    def of_the_shop(self) -> dict[str, Any]:
+        """What `to_dict` says beside the customers."""
         items = [{"item_id": one, "demand": share}
                  for one, share in zip(self.item_id, self.demand.tolist(), strict=True)]
-        return {"categories": self.categories, "customers": customers, "items": items,
-                "complements": self.complements, "substitutes": self.substitutes,
-                "records": dict(self.records), "events": dict(self.events), "until": self.until}
+        return {"categories": self.categories, "items": items, "complements": self.complements,
+                "substitutes": self.substitutes, "records": dict(self.records), "events": dict(self.events),
+                "until": self.until}
 
 
 @dataclass(frozen=True)
@@ -120,21 +153,21 @@ class Simulated:
         paths = []
         for name in ("events", "items", "customers"):
             paths.append(folder / f"{name}.{format}")
-            _write(getattr(self, name), paths[-1], format)
+            write_table(getattr(self, name), paths[-1], format)
         paths.append(folder / "truth.json")
         paths[-1].write_text(json.dumps(self.truth.to_dict(), indent=1), encoding="utf-8")
         return paths
 
 
 def truth_of(config: SimulationConfig, population: Population, catalogue: Catalogue, ids: tuple[Any, Any],
-             events: Any) -> Truth:
+             counts: Counts) -> Truth:
     """The truth about a population and a catalogue.
 
     Args:
         config: What was asked for.
         population, catalogue: What was drawn.
         ids: The customers' and the items' ids, Arrow arrays.
-        events: The log, for the counts.
+        counts: Of the log.
     """
     item_id = ids[1].to_pylist()
     return Truth(
@@ -144,7 +177,7 @@ def truth_of(config: SimulationConfig, population: Population, catalogue: Catalo
         leaves=moments(config, population.leaves), item_id=tuple(item_id), demand=_demand(population, catalogue),
         complements=tuple((item_id[a], item_id[b]) for a, b in catalogue.pairs().tolist()),
         substitutes=tuple(tuple(item_id[row] for row in group.tolist()) for group in catalogue.groups()),
-        records=_count(events), events=_count(events.filter(pc.equal(events["line"], 0))),
+        records=_by_name(counts.records), events=_by_name(counts.events),
         until=config.midnight(config.days))
 
 
@@ -172,16 +205,20 @@ def _demand(population: Population, catalogue: Catalogue) -> Floats:
     return np.asarray(demand / demand.sum())
 
 
-def _count(events: Any) -> dict[str, int]:
-    counts = events["event"].value_counts().to_pylist()
-    return {one["values"]: one["counts"] for one in sorted(counts, key=lambda one: str(one["values"]))}
+def _count(kinds: Any) -> Counter[str]:
+    return Counter({one["values"]: one["counts"] for one in kinds.value_counts().to_pylist()})
+
+
+def _by_name(counts: Mapping[str, int]) -> dict[str, int]:
+    return dict(sorted(counts.items()))
 
 
 def _iso(times: npt.NDArray[np.datetime64]) -> list[str | None]:
     return [None if np.isnat(one) else str(one) for one in times]
 
 
-def _write(table: Any, path: Path, format: Format) -> None:
+def write_table(table: Any, path: Path, format: Format) -> None:
+    """Write one table into one file."""
     if format == "parquet":
         import pyarrow.parquet as pq
 

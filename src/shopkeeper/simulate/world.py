@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any
@@ -32,7 +33,7 @@ from shopkeeper.simulate.rows import (
     to_table,
 )
 from shopkeeper.simulate.sessions import Lines, Scene, happenings, look, queries
-from shopkeeper.simulate.truth import Simulated, truth_of
+from shopkeeper.simulate.truth import Counts, Simulated, truth_of
 from shopkeeper.words import say
 
 _COUPON = (0.04, 0.10)       # share of visits with a public coupon, and its share off
@@ -101,6 +102,27 @@ class World:
         due = np.where(self.population.joins > 0, self.population.joins, first)
         memory = np.full((n, len(self.catalogue.names)), -1, np.int64)
         self._state = State(due, due.copy(), memory, Pricing(self.catalogue))
+
+    def equip(self, population: Population, client: Mapping[str, Any]) -> None:
+        """Another population of the same size in the place of the one drawn, and what each of them asks with.
+
+        Args:
+            population: Who comes from now on; the shop begins again.
+            client: `user_agent` and `ip_prefix`, Arrow arrays with one text for each customer.
+        """
+        self.population = population
+        self._names = replace(self._names, client=client)
+        self.reset()
+
+    @property
+    def numbers(self) -> Numbers:
+        """The running numbers from which ids are made."""
+        return self._state.numbers
+
+    @property
+    def ids(self) -> tuple[Any, Any]:
+        """The customers' and the items' ids, Arrow arrays in order of their rows."""
+        return self._ids
 
     @property
     def items(self) -> Any:
@@ -284,7 +306,7 @@ def simulate(config: SimulationConfig | None = None) -> Simulated:
     config = config or SimulationConfig()
     world = World(config)
     events = pa.concat_tables([world.step(day) for day in range(config.days)]).combine_chunks()
-    truth = truth_of(config, world.population, world.catalogue, world._ids, events)
+    truth = truth_of(config, world.population, world.catalogue, world.ids, Counts.of(events))
     return Simulated(config, events, world.items, world.customers, truth)
 
 
