@@ -1,4 +1,4 @@
-"""Before a winner takes the place of what is installed: how both do on the newest week, of which neither has learned."""
+"""Before a winner takes the place of what is installed: how both do on the newest week, unknown to either."""
 
 from __future__ import annotations
 

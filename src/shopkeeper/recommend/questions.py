@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,18 +11,26 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from shopkeeper.asking import question
-from shopkeeper.errors import BadInput, MissingTable, TooLittleHistory, UnknownName
+from shopkeeper.errors import BadInput, TooLittleHistory, UnknownName
 from shopkeeper.evidence import ExactCount
 from shopkeeper.recommend import inputs
 from shopkeeper.recommend.answers import AUDIENCE, BECAUSE, ITEMS, Audience, Items, Trials
 from shopkeeper.recommend.desk import Desk, desk, is_later, trial_of
 from shopkeeper.recommend.methods.base import Histories, ItemSets
-from shopkeeper.recommend.rules import Rules, Shelf, allowed, boosted, check_names, kept_pins, notes, pick
+from shopkeeper.recommend.ranking import (
+    BOUGHT,
+    Ranked,
+    Wanted,
+    about_history,
+    at_least_one,
+    check_tables,
+    rank,
+    reasons,
+)
+from shopkeeper.recommend.rules import Rules, Shelf
 from shopkeeper.recommend.trials import QUESTIONS
 from shopkeeper.shop import Shop
 from shopkeeper.words import Sentence, say
-
-BOUGHT = inputs.WEIGHTS["conversion"]
 
 
 @question
@@ -46,11 +54,11 @@ def next_items(shop: Shop, customer: str, *, n: int = 10, rules: Rules | None = 
     >>> next_items(Shop.simulated(customers=60, items=30, days=40), "nobody", n=3).table.num_rows
     3
     """
-    _at_least_one(n)
+    at_least_one(n)
     found = desk(shop, "recommend.next_items")
     history, person = inputs.read_history(shop, customer)
     histories = history.over(found.things)
-    said = _about_history(customer, person, history, histories)
+    said = about_history(customer, person, len(history.when), histories)
     asked = {"question": "recommend.next_items", "customer": customer, "n": n, "rules": rules or Rules()}
     title = say("What {customer} wants next", customer=customer)
     return _ranked(shop, found, histories, _Asked(asked, title, said=said))
@@ -114,7 +122,7 @@ def audience(shop: Shop, item: str, *, n: int = 100) -> Audience:
     Raises:
         UnknownName: Nobody ever had to do with the item.
     """
-    _at_least_one(n)
+    at_least_one(n)
     found, takers = desk(shop, "recommend.audience"), inputs.read_takers(shop, item)
     if not len(takers.when):
         raise _unknown(item)
@@ -186,21 +194,9 @@ class _Asked:
         return int(self.asked["n"])
 
 
-def _about_history(customer: str, person: str, history: inputs.History, known: Histories) -> tuple[Sentence, ...]:
-    """What must be said of whom the answer is about."""
-    if not len(history.when):
-        return (say("the log has no item events of {customer}: these are the popular items.", customer=customer),)
-    said = () if person[:2] != "a_" or person == customer else (
-        say("{customer} is no customer; this is the anonymous visitor of that name.", customer=customer),)
-    if not len(known.when):
-        return (*said, say("the items of {customer} are newer than what was learned: these are the popular items.",
-                           customer=customer))
-    return said
-
-
 def _beside(shop: Shop, items: tuple[str, ...], ask: _Asked) -> Items:
     """Items beside given ones: the given ones are the whole history, seen just now."""
-    _at_least_one(ask.n)
+    at_least_one(ask.n)
     found = desk(shop, str(ask.asked["question"]))
     rows = found.things.rows(items)
     if not items:
@@ -216,98 +212,24 @@ def _beside(shop: Shop, items: tuple[str, ...], ask: _Asked) -> Items:
 
 def _ranked(shop: Shop, found: Desk, histories: Histories, ask: _Asked) -> Items:
     """Rank, lay the rules over it, and say why."""
-    rules, now, things = ask.rules, shop.now(), found.things
-    _check_tables(shop, rules)
-    shelf, titles = inputs.read_shelf(shop, np.asarray(things.ids(), dtype=object))
-    check_names(rules, shelf)
-    keep, removed, more = _allowed(found, histories, rules, shelf, ask.beside)
-    order, score, idle = _order(found, histories, (now, ask.n), rules, shelf, keep)
-    rows, held = pick(order, rules, shelf, ask.n)
-    because = found.fitted.because(histories, np.asarray(rows, dtype=np.int64), now)
-    reasons = _reasons(histories, because, things, titles, named=bool(ask.beside))
-    said = (*found.notes, *ask.said, *more, *notes({**removed, **held}), *_about_pins(rules, things), *idle)
-    table = _items_table(found, shelf, titles, rows, score, reasons)
+    check_tables(shop.engine.has, shop.currency, ask.rules, str(shop.path))
+    shelf, titles = inputs.read_shelf(shop, np.asarray(found.things.ids(), dtype=object))
+    wanted = Wanted(ask.n, ask.rules, shop.now(), ask.beside)
+    ranked = rank(found, shelf, histories, wanted)
+    table = _items_table(found, shelf, titles, ranked, reasons(found, histories, ranked, titles, wanted))
     return Items(title=ask.title, table=table, evidence=found.evidence, method=found.fitted.name, asked=ask.asked,
-                 notes=said, catalogue=len(things), left=int(keep.sum()), removed={**removed, **held},
-                 beside=ask.beside)
+                 notes=(*found.notes, *ask.said, *ranked.notes), catalogue=len(found.things), left=ranked.left,
+                 removed=ranked.removed, beside=ask.beside)
 
 
-def _allowed(found: Desk, histories: Histories, rules: Rules, shelf: Shelf,
-             beside: str) -> tuple[npt.NDArray[np.bool_], dict[str, int], tuple[Sentence, ...]]:
-    """Which items may be shown, how many each rule removed, and what else must be said of that."""
-    rows = np.arange(len(shelf.ids))
-    seen, bought, had = (np.isin(rows, histories.item[histories.weight >= least])
-                         for least in (0.0, BOUGHT, found.had))
-    keep, removed = allowed(rules, shelf, seen, bought)
-    said = tuple(say("the pinned item {item} stays, although {rule} would have removed it.", item=item, rule=rule)
-                 for item, rule in kept_pins(rules, shelf, seen, bought))
-    if not beside and found.repeats:
-        return keep, {name: int(out.sum()) for name, out in removed.items()}, said
-    pinned = np.isin(shelf.ids, list(rules.pin))
-    out = keep & (seen if beside else had) & ~(np.zeros_like(pinned) if beside else pinned)
-    if not beside and out.any():
-        said = (*said, say("what the customer has already is left out: in this shop people do not come back for it."))
-    counts = {name: int(gone.sum()) for name, gone in removed.items()}
-    return keep & ~out, {**counts, "given" if beside else "had": int(out.sum())}, said
-
-
-def _order(found: Desk, histories: Histories, at: tuple[int, int], rules: Rules, shelf: Shelf,
-           keep: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], dict[int, float], tuple[Sentence, ...]]:
-    """Allowed item rows, best first, as many as the rules may need; the score of each; and which boosts did nothing.
-
-    Args:
-        found: Who ranks.
-        histories: For whom.
-        at: Now, microseconds UTC, and how many items are wanted.
-        rules: The rules.
-        shelf: (n_items,) what is known of the items.
-        keep: (n_items,) the allowed ones.
-    """
-    now, n = at
-    k = len(shelf.ids) if rules.reorder else min(len(shelf.ids), n + len(rules.pin))
-    rows, values = _valid(*found.fitted.top(histories, now, k, allowed=keep))
-    idle: list[str] = []
-    if rules.boost:
-        part = Shelf(shelf.ids[rows], shelf.category[rows], shelf.brand[rows], shelf.price[rows])
-        values, idle = boosted(rules, part, values)
-        by = np.argsort(-values, kind="stable")
-        rows, values = rows[by], values[by]
-    pinned = found.things.rows(rules.pin)
-    mask = np.isin(np.arange(len(shelf.ids)), np.setdiff1d(pinned, rows))
-    also, theirs = _valid(*found.fitted.top(histories, now, len(rules.pin), allowed=mask)) if mask.any() else (
-        rows[:0], values[:0])
-    score = dict(zip([*rows.tolist(), *also.tolist()], [*values.tolist(), *theirs.tolist()], strict=True))
-    return rows, score, tuple(say("the boost {boost} changes nothing: those items have no score to multiply.",
-                                  boost=text) for text in idle)
-
-
-def _valid(ranked: npt.NDArray[np.int64], scores: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int64],
-                                                                                   npt.NDArray[np.float64]]:
-    """The one customer's rows and scores, without the empty places."""
-    here = ranked[0] >= 0
-    return ranked[0][here], scores[0][here].astype(np.float64)
-
-
-def _reasons(histories: Histories, because: Sequence[Any], things: Any, titles: npt.NDArray[Any], *,
-             named: bool) -> list[list[Any]]:
-    """For each ranked item, the items of the history behind it, with how often and when last if not just named."""
-    ids = things.ids()
-    times = np.bincount(histories.item, minlength=len(things)) if len(histories.item) else np.zeros(len(things), int)
-    last = np.zeros(len(things), dtype=np.int64)
-    np.maximum.at(last, histories.item, histories.when)
-    return [[{"item_id": ids[row], "title": titles[row], "share": float(share),
-              "times": None if named else int(times[row]), "last": None if named else int(last[row])}
-             for row, share in reasons[:5]] for reasons in because]
-
-
-def _items_table(found: Desk, shelf: Shelf, titles: npt.NDArray[Any], rows: list[int], score: dict[int, float],
-                 reasons: list[list[Any]]) -> pa.Table:
+def _items_table(found: Desk, shelf: Shelf, titles: npt.NDArray[Any], ranked: Ranked, why: list[Any]) -> pa.Table:
+    rows = ranked.rows
     price = [None if np.isnan(shelf.price[row]) else round(float(shelf.price[row]), 4) for row in rows]
     return pa.table({
         "rank": list(range(1, len(rows) + 1)), "item_id": [shelf.ids[row] for row in rows],
         "title": [titles[row] for row in rows], "category": [shelf.category[row] for row in rows], "price": price,
-        "score": [score.get(row) for row in rows], "method": [found.fitted.name] * len(rows),
-        "because": pa.array(reasons, pa.list_(BECAUSE))}, schema=ITEMS)
+        "score": [ranked.score.get(row) for row in rows], "method": [found.fitted.name] * len(rows),
+        "because": pa.array(why, pa.list_(BECAUSE))}, schema=ITEMS)
 
 
 def _audience_table(takers: inputs.History, ids: list[str], scores: npt.NDArray[np.float32], method: str) -> pa.Table:
@@ -324,35 +246,10 @@ def _audience_table(takers: inputs.History, ids: list[str], scores: npt.NDArray[
         "last": pa.array([last.get(person) for person in ids], pa.timestamp("us"))}, schema=AUDIENCE)
 
 
-def _check_tables(shop: Shop, rules: Rules) -> None:
-    for needed, table in ((rules.needs_items, "items"), (rules.exclude_out_of_stock, "stock")):
-        if needed and not shop.engine.has(table):
-            raise MissingTable(say("a rule needs the table {table}, and this shop has none.", table=table),
-                               do=[say("shopkeeper ingest {path} FILE --table {table}", path=str(shop.path),
-                                       table=table)],
-                               why=say("categories and brands stand in the items table, stock on hand in stock."))
-    if rules.price_min is not None or rules.price_max is not None:
-        shop.currency()  # refuses a log with several
-
-
-def _about_pins(rules: Rules, things: Any) -> tuple[Sentence, ...]:
-    boosts = [which for what, which in rules.factors() if what == "item"]
-    return (*(say("the pinned item {item} is not in the log.", item=item) for item in dict.fromkeys(rules.pin)
-              if item not in things),
-            *(say("the boosted item {item} is not in the log.", item=item) for item in boosts if item not in things))
-
-
-def _at_least_one(n: int) -> None:
-    if n < 1:
-        raise BadInput(say("n is {n}; it must be at least 1.", n=n), do=[say("--n 10")],
-                       why=say("it says how many to name."))
-
-
 def _unknown(item: str) -> UnknownName:
     return UnknownName(say("item {item} is not in the log.", item=repr(item)),
                        do=[say("name an item that somebody looked at or bought.")],
                        why=say("what goes with an item is learned from what people did with it."))
-
 
 
 def _newer(shop: Shop, item: str) -> TooLittleHistory:

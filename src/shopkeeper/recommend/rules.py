@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,12 @@ class Rules:
         return self.max_per_category is not None or self.max_per_brand is not None or bool(self.boost)
 
     @property
+    def removes(self) -> bool:
+        """Whether any of these rules may remove an item."""
+        return (self.exclude_seen or self.exclude_bought or self.exclude_out_of_stock or bool(self.categories)
+                or self.price_min is not None or self.price_max is not None)
+
+    @property
     def needs_items(self) -> bool:
         """Whether these rules ask for what only the items table knows."""
         boosts = any(text.startswith(("category:", "brand:")) for text in self.boost)
@@ -116,6 +123,27 @@ class Shelf:
     price: npt.NDArray[np.float64]
     in_stock: Mask | None = None
 
+    @cached_property
+    def place(self) -> Mapping[str, int]:
+        """Item id -> its row."""
+        return {item: row for row, item in enumerate(self.ids.tolist())}
+
+    @cached_property
+    def paths(self) -> frozenset[str]:
+        """Every category, and every one above it."""
+        return frozenset(_paths(self.category))
+
+    @cached_property
+    def brands(self) -> frozenset[str]:
+        """Every brand."""
+        return frozenset(str(brand) for brand in self.brand if brand is not None)
+
+    def named(self, items: Iterable[str]) -> Mask:
+        """Which items are among these, (n,)."""
+        mask = np.zeros(len(self.ids), dtype=bool)
+        mask[[self.place[item] for item in items if item in self.place]] = True
+        return mask
+
 
 def below(category: object, wanted: tuple[str, ...]) -> bool:
     """Whether a category path is one of the wanted ones or lies below one of them.
@@ -133,13 +161,13 @@ def check_names(rules: Rules, shelf: Shelf) -> None:
     Raises:
         UnknownName: One is not there; the refusal names those that read like it.
     """
-    steps = _paths(shelf.category)
-    brands = {str(brand) for brand in shelf.brand if brand is not None}
+    if not rules.categories and not rules.boost:
+        return
     named = [("category", want) for want in rules.categories] + list(rules.factors())
     for what, which in named:
-        have = {"category": steps, "brand": brands}.get(what)
+        have = shelf.paths if what == "category" else shelf.brands
         name = _path(which) if what == "category" else which
-        if have is not None and name not in have:
+        if what != "item" and name not in have:
             near = get_close_matches(name, sorted(have), n=3, cutoff=0.5) or sorted(have, key=len)[:3]
             raise UnknownName(say("no item has the {what} {name}.", what=say("category") if what == "category" else
                                   say("brand"), name=repr(which)),
@@ -199,12 +227,16 @@ def allowed(rules: Rules, shelf: Shelf, seen: Mask, bought: Mask) -> tuple[Mask,
     for name, out in checks.items():
         removed[name] = out & keep
         keep = keep & ~out
-    pinned = np.isin(shelf.ids, list(rules.pin)) if rules.pin else np.zeros(len(shelf.ids), dtype=bool)
+    if not rules.pin:
+        return keep, removed
+    pinned = shelf.named(rules.pin)
     return keep | pinned, {name: out & ~pinned for name, out in removed.items()}
 
 
 def kept_pins(rules: Rules, shelf: Shelf, seen: Mask, bought: Mask) -> list[tuple[str, str]]:
     """The pinned items that another rule would have removed: item, and the first such rule."""
+    if not rules.pin:
+        return []
     without = Rules(**{**{name: getattr(rules, name) for name in Rules.__dataclass_fields__}, "pin": ()})
     _, removed = allowed(without, shelf, seen, bought)
     return [(str(shelf.ids[row]), name) for name, out in removed.items() for row in np.flatnonzero(out).tolist()
@@ -246,8 +278,9 @@ def pick(order: npt.NDArray[np.int64], rules: Rules, shelf: Shelf, n: int) -> tu
     Returns:
         Item rows, and rule -> items that it held back on the way.
     """
-    place = {item: row for row, item in enumerate(shelf.ids.tolist())}
-    chosen = [place[item] for item in dict.fromkeys(rules.pin) if item in place][:n]
+    if not rules.pin and rules.max_per_category is None and rules.max_per_brand is None:
+        return order[:n].tolist(), {}
+    chosen = [shelf.place[item] for item in dict.fromkeys(rules.pin) if item in shelf.place][:n]
     counts: dict[str, Counter[Any]] = {"max_per_category": Counter(), "max_per_brand": Counter()}
     limits = {"max_per_category": (rules.max_per_category, shelf.category), "max_per_brand": (rules.max_per_brand,
                                                                                               shelf.brand)}

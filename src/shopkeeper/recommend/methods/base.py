@@ -235,6 +235,14 @@ class Ranking:
         """For each item nothing: no item of the history brought it. A subclass that knows better says so."""
         return [[] for _ in np.asarray(item_rows).ravel()]
 
+    def known_of_one(self, history: Histories, now: int) -> tuple[Rows, Floats]:
+        """The same as `known` for one customer: distinct item rows, and the score of each, (c,).
+
+        A subclass that can spare itself the matrices does so: one customer at a time is asked while somebody waits.
+        """
+        known = sparse.csr_matrix(self.known(history, now))
+        return known.indices.astype(np.int64), known.data.astype(np.float32)
+
     @property
     def n_items(self) -> int:
         """How many items can be ranked."""
@@ -275,6 +283,8 @@ class Ranking:
         Returns:
             Item rows (m, k) int64 and scores (m, k) float32, best first; -1 and -inf where no item is left.
         """
+        if len(histories) == 1:
+            return self._top_of_one(histories, now, k, _shut(self.n_items, exclude, allowed))
         m, chunk = len(histories), max(1, CELLS // max(1, self.n_items))
         ranked, scores = np.full((m, k), -1, dtype=np.int64), np.full((m, k), -np.inf, dtype=np.float32)
         for start in range(0, m, chunk):
@@ -289,6 +299,27 @@ class Ranking:
                 closed[owner[inside], item[inside]] = True
             self._place_known(known, closed, ranked[start:stop], scores[start:stop])
             self._place_popular(closed, ranked[start:stop], scores[start:stop])
+        return ranked, scores
+
+    def _top_of_one(self, history: Histories, now: int, k: int,
+                    closed: npt.NDArray[np.bool_] | None) -> tuple[Rows, Floats]:
+        """`top` for one customer, without matrices; `closed` (n_items,) are the items that it must not be given."""
+        ranked, scores = np.full((1, k), -1, dtype=np.int64), np.full((1, k), -np.inf, dtype=np.float32)
+        item, value = self.known_of_one(history, now)
+        best = value > 0 if closed is None else (value > 0) & ~closed[item]
+        item, value = item[best], value[best]
+        if len(item) > k > 0:
+            best = value >= np.partition(value, len(value) - k)[len(value) - k]
+            item, value = item[best], value[best]
+        by = np.lexsort((self.place[item], -value))[:k]
+        n = len(by)
+        ranked[0, :n], scores[0, :n] = item[by], value[by]
+        if n < k:
+            shut = 0 if closed is None else int(np.count_nonzero(closed))
+            first = self.order[:k + shut]
+            open_ = first if closed is None else first[~closed[first]]
+            rest = open_[~np.isin(open_, ranked[0, :n])][:k - n] if n else open_[:k]
+            ranked[0, n:n + len(rest)], scores[0, n:n + len(rest)] = rest, self.floor()[rest]
         return ranked, scores
 
     def _place_known(self, known: Any, closed: npt.NDArray[np.bool_], ranked: Rows, scores: Floats) -> None:
@@ -345,6 +376,16 @@ def checked(params: Any, limits: Mapping[str, tuple[float, float]]) -> None:
         if value is not None and not low <= value <= high:
             raise BadInput(say("{name} is {value}; it must lie between {low} and {high}.", name=name, value=value,
                                low=low, high=high))
+
+
+def _shut(n_items: int, exclude: ItemSets | None,
+          allowed: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.bool_] | None:
+    """The items that one customer must not be given, (n_items,); None where there is no such item."""
+    if exclude is None:
+        return None if allowed is None else ~allowed
+    closed = np.zeros(n_items, dtype=bool) if allowed is None else ~allowed
+    closed[exclude.item[(exclude.item >= 0) & (exclude.item < n_items)]] = True
+    return closed
 
 
 def _lines_of(sets: ItemSets, start: int, stop: int) -> tuple[Rows, Rows]:

@@ -122,11 +122,18 @@ class BuyAgainFitted(Ranking):
 
     def known(self, histories: Histories, now: int) -> Any:
         """Scores (m, n_items), above 0 for what a customer has bought."""
+        habits, score = self._habits(histories, now)
+        return sparse.csr_matrix((score, (habits.owner, habits.item)), shape=(len(histories), self.n_items))
+
+    def known_of_one(self, history: Histories, now: int) -> tuple[Rows, Floats]:
+        """As `known`."""
+        habits, score = self._habits(history, now)
+        return habits.item.astype(np.int64), score
+
+    def _habits(self, histories: Histories, now: int) -> tuple[Habits, Floats]:
         habits = read_habits(self._bought(histories), now, self.params.half_life)
         score = habits.strength + self.params.prior * self.items.typical[habits.item]
-        due = self.due(habits)
-        return sparse.csr_matrix(((score * due).astype(np.float32), (habits.owner, habits.item)),
-                                 shape=(len(histories), self.n_items))
+        return habits, (score * self.due(habits)).astype(np.float32)
 
     def _bought(self, histories: Histories) -> Histories:
         known = histories.known(self.n_items)

@@ -118,6 +118,18 @@ class NeighboursFitted(Ranking):
         matrix = sparse.csr_matrix((loud, heard.item, heard.indptr), shape=(len(heard), self.n_items))
         return matrix @ self.links
 
+    def known_of_one(self, history: Histories, now: int) -> tuple[Rows, Floats]:
+        """The links of one history added up in the order of its lines, as the product of matrices adds them."""
+        heard = history.known(self.n_items)
+        loud = self.loudness(heard)
+        at, total = self.links.indptr, np.zeros(self.n_items, dtype=np.float32)
+        start, stop = at[heard.item], at[heard.item + 1]
+        for first, end, weight in zip(start.tolist(), stop.tolist(), loud, strict=True):
+            if weight > 0:
+                total[self.links.indices[first:end]] += weight * self.links.data[first:end]
+        rows = np.flatnonzero(total)
+        return rows, total[rows]
+
     def loudness(self, histories: Histories) -> Floats:
         """What each line of a history counts, (lines,): its weight x recency^(baskets since), 0 past the last ones."""
         ends = histories.indptr[1:][histories.owner]  # one past the customer's last line

@@ -9,7 +9,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from shopkeeper.recommend.methods.base import DAY, Arrays, Floats, Interactions, Meta, Ranking, checked
+from shopkeeper.recommend.methods.base import (
+    DAY,
+    Arrays,
+    Floats,
+    Histories,
+    Interactions,
+    Meta,
+    Ranking,
+    Rows,
+    checked,
+)
 
 __all__ = ["Popular", "PopularFitted", "PopularParams"]
 
@@ -65,6 +75,10 @@ class PopularFitted(Ranking):
     def floor(self) -> Floats:
         """The weighted count within the window, (n_items,): what every item scores."""
         return self.popularity
+
+    def known_of_one(self, history: Histories, now: int) -> tuple[Rows, Floats]:
+        """Nothing: a history changes no count."""
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
 
     def state(self) -> tuple[Arrays, Meta]:
         """The counts, and the setting."""
