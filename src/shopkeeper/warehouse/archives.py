@@ -10,6 +10,7 @@ import os
 import shutil
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
@@ -45,14 +46,20 @@ class Sink(Protocol):
     linked: set[str]
     spare: Path
 
-    def take(self, name: str, source: Path, size: int) -> Part:
+    def take(self, name: str, source: Path, size: int, check: str = "") -> Part:
         """Place a file that never changes.
 
+        Args:
+            name: Path within the shop.
+            source: Where it lies.
+            size: Bytes that were written.
+            check: CRC-32 of what was written, 8 hex digits; empty where it is not known.
+
         Raises:
-            FileNotFoundError: It has gone. Damaged: It has another size.
+            FileNotFoundError: It has gone. Damaged: It is not what was written.
         """
 
-    def write(self, name: str, source: IO[bytes], size: int) -> Part:
+    def write(self, name: str, source: Readable, size: int) -> Part:
         """Place `size` bytes of a stream."""
 
     def drop(self, name: str) -> None:
@@ -84,20 +91,23 @@ class _Folder:
         self.linked: set[str] = set()
         self._folders: set[Path] = {path}
 
-    def take(self, name: str, source: Path, size: int) -> Part:
+    def take(self, name: str, source: Path, size: int, check: str = "") -> Part:
         with source.open("rb") as file:
             _check_size(file, name, size)
-            place = self._place(name)
+            seen, place = _Counted(file), self._place(name)
             try:
                 os.link(source, place)
             except FileNotFoundError:
                 raise
             except OSError:  # another disk, or a file system or an owner that does not allow it
-                return copied(place, file, size)
-            self.linked.add(name)
-            return hashed(file, size)
+                part = copied(place, seen, size)
+            else:
+                self.linked.add(name)
+                part = hashed(seen, size)
+            seen.need(check, name)
+            return part
 
-    def write(self, name: str, source: IO[bytes], size: int) -> Part:
+    def write(self, name: str, source: Readable, size: int) -> Part:
         return copied(self._place(name), source, size)
 
     def drop(self, name: str) -> None:
@@ -129,17 +139,20 @@ class _Tar:
         self.linked: set[str] = set()
         self._tar = tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT)  # noqa: SIM115 - `finish` closes it
 
-    def take(self, name: str, source: Path, size: int) -> Part:
+    def take(self, name: str, source: Path, size: int, check: str = "") -> Part:
         with source.open("rb") as file:
             _check_size(file, name, size)
-            return self.write(name, file, size)
+            seen = _Counted(file)
+            part = self.write(name, seen, size)
+            seen.need(check, name)
+            return part
 
-    def write(self, name: str, source: IO[bytes], size: int) -> Part:
+    def write(self, name: str, source: Readable, size: int) -> Part:
         member = tarfile.TarInfo(name)
         member.size, member.mode, member.mtime = size, 0o600, int(datetime.now(UTC).timestamp())
-        counted = _Counted(source)
-        self._tar.addfile(member, counted)
-        return Part(size, counted.hash.hexdigest())
+        hashing = _Hashing(source)
+        self._tar.addfile(member, hashing)
+        return Part(size, hashing.hash.hexdigest())
 
     def drop(self, name: str) -> None:
         """It stays in the file; the marker does not name it."""
@@ -154,16 +167,40 @@ class _Tar:
         sync_folder(self.path.parent)
 
 
-class _Counted:
+class Readable(Protocol):
+    """A stream of bytes."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next bytes; none at the end."""
+
+
+class _Hashing:
     """A stream that hashes what is read from it."""
 
-    def __init__(self, source: IO[bytes]) -> None:
+    def __init__(self, source: Readable) -> None:
         self._source, self.hash = source, hashlib.sha256()
 
     def read(self, size: int = -1, /) -> bytes:
         chunk = self._source.read(size)
         self.hash.update(chunk)
         return chunk
+
+
+class _Counted:
+    """A stream whose CRC-32 is counted as it is read."""
+
+    def __init__(self, source: Readable) -> None:
+        self._source, self._crc = source, 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        chunk = self._source.read(size)
+        self._crc = zlib.crc32(chunk, self._crc)
+        return chunk
+
+    def need(self, check: str, name: str) -> None:
+        """Refuse a file that has become another on the disk."""
+        if check and check != f"{self._crc:08x}":
+            raise damage((name,))
 
 
 @contextmanager
@@ -259,7 +296,7 @@ class _FromTar:
         return found
 
 
-def copied(place: Path, stream: IO[bytes], size: int, mode: int = 0o600) -> Part:
+def copied(place: Path, stream: Readable, size: int, mode: int = 0o600) -> Part:
     """Copy up to `size` bytes durably into a new file; what was copied."""
     with os.fdopen(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
         part = hashed(stream, size, file)
@@ -268,7 +305,7 @@ def copied(place: Path, stream: IO[bytes], size: int, mode: int = 0o600) -> Part
     return part
 
 
-def hashed(stream: IO[bytes], size: int, to: IO[bytes] | None = None) -> Part:
+def hashed(stream: Readable, size: int, to: IO[bytes] | None = None) -> Part:
     """Up to `size` bytes of a stream; they are also written to `to`."""
     taken, counted = 0, hashlib.sha256()
     while taken < size and (chunk := stream.read(min(_CHUNK, size - taken))):

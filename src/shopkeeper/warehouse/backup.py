@@ -256,10 +256,9 @@ def _immutable(store: Store, place: Sink, held: ExitStack, progress: Progress) -
     known = -1
     for _ in range(_TRIES):
         moment = _moment(store, place.spare, held)
-        sizes = moment.manifest.sizes
-        gone = _placed(store, place, sizes, placed, progress)
+        gone = _placed(store, place, moment.manifest, placed, progress)
         if gone is None:
-            for name in [name for name in placed if name not in sizes]:
+            for name in [name for name in placed if name not in moment.manifest.sizes]:
                 place.drop(name)
                 del placed[name]
             return moment, placed
@@ -270,16 +269,17 @@ def _immutable(store: Store, place: Sink, held: ExitStack, progress: Progress) -
     raise _too_busy()
 
 
-def _placed(store: Store, place: Sink, sizes: Mapping[str, int], placed: dict[str, Part],
-            progress: Progress) -> str | None:
+def _placed(store: Store, place: Sink, manifest: Manifest, placed: dict[str, Part], progress: Progress) -> str | None:
     """Place what is not placed yet; the name of a file that has gone meanwhile."""
+    sizes, remade = manifest.sizes, frozenset(manifest.index_files())
     left = sorted((file for file in sizes if file not in placed), key=lambda file: (sizes[file], file))
     progress.start(say("Backing up {files:,} files", files=len(left)), float(sum(sizes[file] for file in left)))
     for file in left:
         try:
-            placed[file] = place.take(file, store.path / file, sizes[file])
+            placed[file] = place.take(file, store.path / file, sizes[file], manifest.checks.get(file, ""))
         except FileNotFoundError:
-            return file
+            if file not in remade:
+                return file
         progress.advance(sizes[file])
     return None
 
@@ -333,8 +333,8 @@ def _verify(backup: Source, made: Backup, progress: Progress) -> None:
     if not bad and MANIFEST in made.files:
         with backup.open(MANIFEST) as file:
             manifest = Manifest.from_json(file.read(), MANIFEST)
-        bad += [name for name, size in manifest.sizes.items()
-                if name not in made.files or made.files[name].size != size]
+        bad += [name for name, size in manifest.sizes.items() if name not in manifest.index_files()
+                and (name not in made.files or made.files[name].size != size)]
     bad += [] if SETTINGS in made.files else [SETTINGS]
     if bad:
         raise _not_whole(bad)
