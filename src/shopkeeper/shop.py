@@ -22,14 +22,15 @@ from pathlib import Path
 from typing import Any
 
 from shopkeeper.asking import Progress, silent
-from shopkeeper.errors import BadInput, MixedCurrencies, NotAShop, ShopBusy, UnknownName
+from shopkeeper.errors import BadInput, MixedCurrencies, NotAShop, Refusal, ShopBusy, UnknownName
 from shopkeeper.events.mapping import Mapping
 from shopkeeper.events.pseudonyms import GUEST, Keys, pseudonym
 from shopkeeper.events.readers import ReadOptions
 from shopkeeper.events.schema import KINDS, ROLES, TABLES, Role
 from shopkeeper.events.times import check_zone
-from shopkeeper.warehouse import clock, models
+from shopkeeper.warehouse import clock, folding, models
 from shopkeeper.warehouse.engine import Engine
+from shopkeeper.warehouse.folding import Unfolded, unfolded
 from shopkeeper.warehouse.ingest import Received, Source, Task, ingest, preview
 from shopkeeper.warehouse.manifest import Manifest
 from shopkeeper.warehouse.store import Store, durable_write
@@ -125,6 +126,7 @@ class Shop:
     def __init__(self, store: Store, config: ShopConfig, *, until: int | None = None,
                  engine: type[Engine] = Engine) -> None:
         self.store, self.config, self.until = store, config, until
+        self.notes: tuple[Sentence, ...] = ()  # what a person should know of how it was opened
         self._engine_type = engine
         self.manifest: Manifest
         self.engine: Engine
@@ -134,6 +136,8 @@ class Shop:
     def open(cls, path: str | os.PathLike[str], *, create: bool = True, as_of: str | datetime | None = None,
              engine: type[Engine] = Engine) -> Shop:
         """Open the shop in a folder.
+
+        What a service that died had acknowledged is taken into the log first; where this cannot be, `notes` says so.
 
         Args:
             path: The folder.
@@ -148,7 +152,9 @@ class Shop:
         if not (folder / "shop.toml").is_file():
             _found(folder, create)
         config = ShopConfig.read(folder / "shop.toml")
-        return cls(Store(folder), config, until=_moment(as_of), engine=engine)
+        shop = cls(Store(folder), config, until=_moment(as_of), engine=engine)
+        shop._take_up()
+        return shop
 
     @classmethod
     def simulated(cls, *, customers: int = 300, items: int = 120, days: int = 90, seed: int = 7,
@@ -187,6 +193,23 @@ class Shop:
         self.manifest = self.store.manifest()
         self.engine = self._engine_type(self.path, self.manifest)
 
+    def _take_up(self) -> None:
+        """Fold what lies in a journal that nobody has."""
+        if not unfolded(self.store, self.manifest).records or not folding.abandoned(self.store):
+            return
+        try:
+            folded = folding.fold(self.store, self.keys(), self.config.roles)
+        except (Refusal, OSError) as wrong:
+            why = wrong.what if isinstance(wrong, Refusal) else say("{error}", error=str(wrong))
+            self.notes = (say("the journal could not be taken into the log: {why}", why=why),)
+        else:
+            self.notes = () if folded is None else folded.notes
+            self.refresh()
+
+    def unfolded(self) -> Unfolded:
+        """What was acknowledged and is not in this view of the log yet: it lies in the journal."""
+        return unfolded(self.store, self.manifest)
+
     def events(self, start: int | None = None) -> Any:
         """The event table as an Ibis expression, from `start` (microseconds UTC) to where this shop's view ends."""
         return self.engine.events(start, self.until)
@@ -196,6 +219,8 @@ class Shop:
                received_at: int | None = None, name: str = "table", progress: Progress = silent,
                **options: Any) -> Received:
         """Take a log, or another table, into the shop; all of it or nothing.
+
+        What the journal has sealed is taken in first: it came before.
 
         Args:
             source: Files, folders, globs, Arrow tables, data frames or lists of dicts.
@@ -212,6 +237,7 @@ class Shop:
         Raises:
             BadMapping: The columns do not fit. BadInput: A file cannot be read. ShopBusy: Another process writes.
         """
+        folding.fold(self.store, self.keys(), self.config.roles, progress=progress)
         done = ingest(self.store, _many(source), self._task(mapping, table, received_at, options, name), progress)
         self.refresh()
         return done

@@ -11,6 +11,8 @@ import pyarrow as pa
 from shopkeeper.events.pseudonyms import GUEST
 from shopkeeper.shop import Shop
 from shopkeeper.warehouse.calendar import bucket
+from shopkeeper.warehouse.folding import Unfolded
+from shopkeeper.warehouse.manifest import Import
 
 
 def _person(events: Any) -> Any:
@@ -93,6 +95,14 @@ def read_categories(shop: Shop, n: int = 10) -> pa.Table:
         return pa.table({"category": pa.array([], pa.string()), "events": pa.array([], pa.int64()),
                          "people": pa.array([], pa.int64())})
     return shop.engine.run(categories(shop.events(), shop.engine.table("items"), n))
+
+
+def in_journal(waiting: Unfolded) -> tuple[Import, ...]:
+    """What still lies in the journal as a last entry of the account: as the entrance counted it."""
+    if not waiting.records:
+        return ()
+    return (Import(id="journal", at="", sources=("journal",), table="", received=waiting.records, stored=waiting.stored,
+                   duplicate=waiting.duplicate, quarantined=waiting.quarantined, lines=0),)
 
 
 def records(quarantine: Any, reason: str | None, n: int) -> Any:

@@ -16,6 +16,7 @@ from shopkeeper.evidence import ExactCount
 from shopkeeper.ledger import inputs
 from shopkeeper.ledger.answers import Account, Description, Quarantine
 from shopkeeper.shop import Shop
+from shopkeeper.warehouse.folding import Unfolded
 from shopkeeper.words import Sentence, put, say
 
 
@@ -41,7 +42,16 @@ def describe(shop: Shop) -> Description:
     return Description(
         title=say("What {name} looks like", name=shop.name), table=_measures(shop, totals, worth, parts),
         evidence=ExactCount(say("stored events"), totals["events"]),
-        method="exact count", asked={"question": "ledger.describe"}, parts=parts, notes=late)
+        method="exact count", asked={"question": "ledger.describe"}, parts=parts,
+        notes=(*late, *_journal(shop.unfolded()), *shop.notes))
+
+
+def _journal(waiting: Unfolded) -> tuple[Sentence, ...]:
+    """What is acknowledged and not part of this answer's log yet."""
+    if not waiting.records:
+        return ()
+    return (say("{records:,} acknowledged records ({bytes:,} bytes) still lie in the journal; they are in the account, and "
+                "not in other answers yet.", records=waiting.records, bytes=waiting.bytes),)
 
 
 def _measures(shop: Shop, totals: Any, worth: pa.Table, parts: dict[str, pa.Table]) -> pa.Table:
@@ -97,12 +107,13 @@ def account(shop: Shop) -> Account:
         shop: An opened shop; only read.
 
     Returns:
-        A row an import, oldest first.
+        A row an import, oldest first; at last what was acknowledged and still lies in the journal.
 
     >>> account(Shop.simulated(customers=40, items=20, days=20)).table.num_rows
     3
     """
-    entries = shop.manifest.imports
+    waiting = shop.unfolded()
+    entries = (*shop.manifest.imports, *inputs.in_journal(waiting))
     names = ("id", "at", "sources", "table", "received", "stored", "duplicate", "quarantined", "lines")
     table = pa.table({name: [", ".join(getattr(e, name)) if name == "sources" else getattr(e, name) for e in entries]
                       for name in names},
@@ -113,7 +124,7 @@ def account(shop: Shop) -> Account:
                **sums)
     counted = ExactCount(say("received records"), sums["received"])
     return Account(title=say("What came in"), table=table, evidence=counted, method="exact count",
-                   asked={"question": "ledger.account"}, notes=(line,))
+                   asked={"question": "ledger.account"}, notes=(line, *_journal(waiting), *shop.notes))
 
 
 @question

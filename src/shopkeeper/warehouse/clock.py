@@ -10,6 +10,7 @@ from shopkeeper.events.schema import MONEY_COLUMNS
 from shopkeeper.warehouse.engine import Engine
 
 HUMAN = ("human",)
+SERVICE = "serve"  # source of what the service itself says (what it showed to whom): nobody's doing
 
 
 def human(events: Any) -> Any:
@@ -18,9 +19,12 @@ def human(events: Any) -> Any:
 
 
 def latest(engine: Engine, until: int | None = None) -> int:
-    """Time of the last human event that is not later than its receipt, microseconds UTC; 0 for an empty log."""
+    """Time of the last human event that is not later than its receipt, microseconds UTC; 0 for an empty log.
+
+    What the service itself says does not move the clock.
+    """
     events = human(engine.events(None, until))
-    events = events.filter(events.ts <= events.received_at)
+    events = events.filter(events.ts <= events.received_at, events.source.isnull() | (events.source != SERVICE))
     found = engine.run(events.aggregate(last=events.ts.max()))["last"][0].cast("int64").as_py()
     return int(found) if found is not None else 0
 
@@ -31,5 +35,3 @@ def currencies(engine: Engine, until: int | None = None) -> list[str]:
     money = ibis.or_(*(events[name].notnull() for name in MONEY_COLUMNS))
     names = engine.run(events.filter(money, events.currency.notnull()).select("currency").distinct())["currency"]
     return sorted(names.to_pylist())
-
-

@@ -88,6 +88,15 @@ def unfolded(store: Store, manifest: Manifest) -> Unfolded:
     return Unfolded(counts.received, size, counts.stored, counts.duplicate)
 
 
+def abandoned(store: Store) -> bool:
+    """Whether nobody has the journal: the one who had it is gone."""
+    with ExitStack() as stack:
+        try:
+            return _ours(store.path / journals.FOLDER, stack)
+        except OSError:  # it cannot be locked here (no right to write): whoever folds says so
+            return True
+
+
 def fold(store: Store, keys: Keys, kinds: Mapping[str, Role], *, wait: float = 0.0,
          progress: Progress = silent) -> Folded | None:
     """Take every sealed file of the journal into the shop, in one commit.
