@@ -5,7 +5,6 @@ Received = accepted + rejected here, exactly; the warehouse splits what is accep
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -13,11 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from shopkeeper.errors import BadMapping
 from shopkeeper.events import values
+from shopkeeper.events.bodies import body_hashes, content_hashes, rest_sums
+from shopkeeper.events.hashing import Hashes, as_binary, as_hexadecimal
 from shopkeeper.events.items import Spread, expand
 from shopkeeper.events.mapping import Plan
 from shopkeeper.events.props import props
@@ -43,7 +45,7 @@ STAGED = pa.schema([*EVENTS, ("digest", pa.binary(16)), ("own_id", pa.bool_()), 
                     ("file", pa.string()), ("source_line", pa.int64()), ("raw", pa.binary())])
 REJECTED = pa.schema([("file", pa.string()), ("source_line", pa.int64()), ("reason", pa.string()),
                       ("detail", pa.string()), ("field", pa.string()), ("record", pa.string())])
-_NOT_BODY = frozenset({"client_ts", "sent_at", "received_at", "event_id", "source", "schema_version", "props"})
+_CARRIED = ("sent_at", "received_at")  # clocks of the way here; what a record says does not depend on them
 _LARGEST_LINE = 2**31 - 1
 
 
@@ -95,33 +97,42 @@ class Cleaner:
         keys: The shop's keys.
         file: Name of the source, for people.
         received_at: When the import began, microseconds UTC; stands where the source says nothing.
-        first_record: Number of the first record within the import.
+        originals: Whether each accepted row carries its original record in `raw`.
     """
 
-    def __init__(self, plan: Plan, kinds: Mapping[str, Role], keys: Keys, file: str, received_at: int,
-                 first_record: int = 0) -> None:
+    def __init__(self, plan: Plan, kinds: Mapping[str, Role], keys: Keys, file: str, received_at: int, *,
+                 originals: bool = True) -> None:
         self.plan, self.kinds, self.keys, self.file = plan, kinds, keys, file
-        self.received_at, self.next_record = received_at, first_record
+        self.received_at, self.originals, self.next_record = received_at, originals, 0
         self.time_rule = TimeRule(plan.mapping.time_zone, plan.mapping.time_format)
         check_kinds(plan, kinds)
 
     def clean(self, batch: RawBatch) -> Cleaned:
         """Clean one batch."""
-        raw = values.flat(encode_records(batch.table))
         draft, identities = self._draft(batch)
         check(draft)
         derived = _derive(draft)
         left_over = self._left_over(draft, batch)
         draft.columns["props"] = props(left_over, draft.n)
-        nameless = pc.if_else(pa.array(draft.has("event_id")), None, raw)
-        content = content_digest(nameless, self.plan.mapping.source, self.keys.pseudonym)
+        content = self._content(draft, batch)
         spread = expand(self._rows(draft, content), draft, derived)
+        raw = values.flat(encode_records(batch.table)) if self.originals else pa.nulls(draft.n, pa.binary())
         came = {"file": pa.repeat(pa.scalar(self.file), draft.n), "source_line": pa.array(np.asarray(batch.line)),
                 "record": pa.array(self.next_record + np.arange(draft.n, dtype=np.int64)), "raw": raw}
-        events = _events(draft, spread, content, left_over, came)
+        rest = rest_sums(left_over, self.keys.pseudonym) if left_over else None
+        events = _events(draft, spread, _Bodies(content, rest, self.keys.pseudonym), came)
         self.next_record += batch.received
-        rejected = pa.concat_tables([_rejected(draft, batch, raw, self.file), broken_rows(batch, self.file)])
+        rejected = pa.concat_tables([_rejected(draft, batch, self.file), broken_rows(batch, self.file)])
         return Cleaned(events, rejected, batch.received, draft.unread, derived, identities)
+
+    def _content(self, draft: Draft, batch: RawBatch) -> Hashes | None:
+        """(n, 2) what each record is named after if it has no id; None where all have one."""
+        if draft.has("event_id").all():
+            return None
+        carried = {self.plan.columns.get(name) for name in _CARRIED}
+        columns = {name: values.flat(batch.table.column(name)) for name in batch.table.column_names
+                   if name not in carried}
+        return content_hashes(columns, self.plan.mapping.source, self.keys.pseudonym)
 
     def _left_over(self, draft: Draft, batch: RawBatch) -> dict[str, Any]:
         """Unmapped columns, and the cells of mapped ones that could not be read, by their name in the source."""
@@ -142,7 +153,10 @@ class Cleaner:
         present = {*self.plan.columns, *self.plan.mapping.constants}
         columns, unreadable = {}, {}
         for name in sorted(present):
-            columns[name], bad = self._read(name, self._cells(batch, name))
+            cells = self._cells(batch, name)
+            if cells.null_count == n:
+                continue
+            columns[name], bad = self._read(name, cells)
             if bad.any():
                 unreadable[name] = bad
         draft = Draft(n, columns, unreadable, self.kinds)
@@ -181,7 +195,7 @@ class Cleaner:
         if mapping.currency is not None:
             columns["currency"] = pc.coalesce(draft.get("currency"), pa.scalar(mapping.currency))
         if "currency" in columns:
-            columns["currency"] = pc.utf8_upper(columns["currency"])
+            columns["currency"] = _upper(columns["currency"])
         if "items" in columns:
             columns["items"] = pc.if_else(pc.equal(columns["items"], "[]"), None, columns["items"])
         if "ip_prefix" in columns:
@@ -194,15 +208,17 @@ class Cleaner:
         pairs = []
         for name in ("customer_id", "anonymous_id"):
             if name in draft.columns:
-                cells = pc.if_else(pa.array(skip), None, draft.columns[name])
-                coded, seen = pseudonyms(cells, name, self.keys.pseudonym)
-                draft.columns[name] = pc.coalesce(coded, draft.columns[name])
+                cells, some = draft.columns[name], bool(skip.any())
+                coded, seen = pseudonyms(pc.if_else(pa.array(skip), None, cells) if some else cells, name,
+                                         self.keys.pseudonym)
+                draft.columns[name] = pc.coalesce(coded, cells) if some else coded
                 pairs.append(seen)
         self._make_orders(draft)
         if "order_id" in draft.columns:
-            nobody = pa.array(~draft.has("customer_id") & ~draft.has("anonymous_id"))
-            guest = pc.binary_join_element_wise(GUEST, draft.columns["order_id"], "")
-            draft.columns["anonymous_id"] = pc.if_else(nobody, guest, draft.get("anonymous_id"))
+            guests = ~draft.has("customer_id") & ~draft.has("anonymous_id") & draft.has("order_id")
+            if guests.any():
+                names = pc.binary_join_element_wise(GUEST, draft.columns["order_id"], "")
+                draft.columns["anonymous_id"] = pc.if_else(pa.array(guests), names, draft.get("anonymous_id"))
         return pa.concat_tables(pairs) if pairs else VAULT.empty_table()
 
     def _make_orders(self, draft: Draft) -> None:
@@ -215,36 +231,67 @@ class Cleaner:
         ordered = pa.array(draft.kind_in(NEEDS_ORDER))
         draft.columns["order_id"] = pc.coalesce(draft.get("order_id"), pc.if_else(ordered, made, None))
 
-    def _rows(self, draft: Draft, content: Any) -> pa.Table:
+    def _rows(self, draft: Draft, content: Hashes | None) -> pa.Table:
         """(n,) rows of the event table, one a record; what has no id is named after its content."""
         columns = {column.name: draft.get(column.name) for column in COLUMNS}
-        columns["event_id"] = pc.coalesce(columns["event_id"], _hex(content))
+        if content is not None:
+            columns["event_id"] = pc.coalesce(columns["event_id"], as_hexadecimal(content))
         columns["line"] = pc.cast(pc.fill_null(columns["line"], 0), pa.int32())
         columns["source"] = pa.repeat(pa.scalar(self.plan.mapping.source), draft.n)
         columns["schema_version"] = pa.repeat(pa.scalar(SCHEMA_VERSION), draft.n)
         return pa.table(columns, schema=EVENTS)
 
 
-def _events(draft: Draft, spread: Spread, content: Any, left_over: Mapping[str, Any], came: Mapping[str, Any]
-            ) -> pa.Table:
+@dataclass(frozen=True)
+class _Bodies:
+    """What the bodies of a batch's records are made of, beside the rows: (n, 2) names of those without an id, (n, 2)
+    sums of the cells beyond our columns (None for nothing), and the key."""
+
+    content: Hashes | None
+    rest: Hashes | None
+    key: bytes
+
+    def of(self, rows: pa.Table, apart: Any, place: npt.NDArray[np.int64], own: values.Mask) -> Hashes:
+        """(m, 2) of rows, each of the record `place`, that has an id of its own or not."""
+        if self.content is None:
+            return body_hashes(rows, apart, None if self.rest is None else self.rest[place], self.key)
+        bodies = self.content[place]
+        at = np.flatnonzero(own)
+        if len(at):
+            some = pa.array(at)
+            rest = None if self.rest is None else self.rest[place[at]]
+            bodies[at] = body_hashes(rows.take(some), values.flat(apart).take(some), rest, self.key)
+        return bodies
+
+
+def _events(draft: Draft, spread: Spread, bodies: _Bodies, came: Mapping[str, Any]) -> pa.Table:
     """The accepted rows (`STAGED`) with their digests.
 
     Args:
         draft: The batch.
         spread: Its rows, item lists spread out.
-        content: (n,) digests of the records without an id as they came.
-        left_over: Cells beyond our columns.
+        bodies: What their digests are made of.
         came: `record`, `file`, `source_line` and `raw` of each record.
     """
-    keep = pa.array(np.flatnonzero(draft.reason[spread.parent] == ""))
-    rows, apart, place = spread.rows.take(keep), spread.apart.take(keep), pa.array(spread.parent).take(keep)
-    own, body = draft.has("event_id")[place.to_numpy()], content.take(place)
-    if own.any():
-        said = rows.set_column(rows.column_names.index("ts"), "ts", draft.said_at.take(place))
-        rest = encode_records(pa.table(dict(left_over))) if left_over else pa.nulls(draft.n, pa.binary())
-        body = pc.if_else(pa.array(own), body_digest(said, apart, values.flat(rest).take(place)), body)
-    return pa.table({**{name: rows.column(name) for name in EVENTS.names}, "digest": body, "own_id": pa.array(own),
-                     **{name: cells.take(place) for name, cells in came.items()}}, schema=STAGED)
+    rows, apart, place = spread.rows, spread.apart, spread.parent
+    keep = draft.reason[place] == ""
+    if not keep.all():
+        kept = pa.array(np.flatnonzero(keep))
+        rows, apart, place = rows.take(kept), apart.take(kept), place[keep]
+    own, said = draft.has("event_id")[place], draft.said_at
+    if not np.array_equal(place, np.arange(draft.n)):  # not one row a record, in their order
+        at = pa.array(place)
+        said, came = said.take(at), {name: cells.take(at) for name, cells in came.items()}
+    as_said = rows.set_column(rows.column_names.index("ts"), "ts", said)
+    digest = as_binary(bodies.of(as_said, apart, place, own))
+    return pa.table({**{name: rows.column(name) for name in EVENTS.names}, "digest": digest, "own_id": pa.array(own),
+                     **came}, schema=STAGED)
+
+
+def _upper(codes: Any) -> Any:
+    """Texts in upper case."""
+    _, data = values.spans(codes)
+    return codes if not data.size or data.max() < ord("a") else pc.utf8_upper(codes)
 
 
 def _as_text(cells: Any) -> values.Read:
@@ -263,14 +310,14 @@ def _readers(rule: TimeRule) -> dict[Any, Callable[[Any], values.Read]]:
             pa.int64(): values.whole, pa.int32(): _line}
 
 
-def _rejected(draft: Draft, batch: RawBatch, raw: Any, file: str) -> pa.Table:
+def _rejected(draft: Draft, batch: RawBatch, file: str) -> pa.Table:
     """The records of a batch that broke a rule, as quarantine rows."""
     rows = np.flatnonzero(draft.reason != "")
-    originals = [original(cell) for cell in raw.take(pa.array(rows)).to_pylist()]
+    raw = encode_records(batch.table.take(pa.array(rows))).to_pylist() if len(rows) else []
     return pa.table({
         "file": [file] * len(rows), "source_line": np.asarray(batch.line)[rows],
         "reason": draft.reason[rows].tolist(), "detail": [None] * len(rows),
-        "field": draft.where[rows].tolist(), "record": originals,
+        "field": draft.where[rows].tolist(), "record": [original(cell) for cell in raw],
     }, schema=REJECTED)
 
 
@@ -285,37 +332,6 @@ def broken_rows(batch: RawBatch, file: str) -> pa.Table:
 def original(raw: bytes) -> str:
     """The original record of an encoded row, as JSON text."""
     return json.dumps(decode_record(raw), ensure_ascii=False)
-
-
-def content_digest(raw: Any, source: str, key: bytes) -> Any:
-    """(n,) 16-byte keyed digests of the records as they came, null for null; the file's name is no part of them."""
-    prefix, new = source.encode("utf-8") + b"\0", hashlib.blake2b
-    return pa.array([None if cell is None else new(prefix + cell, digest_size=16, key=key, person=b"record").digest()
-                     for cell in raw.to_pylist()], pa.binary(16))
-
-
-def body_digest(table: pa.Table, apart: Any, rest: Any) -> Any:
-    """Digests of canonical rows without the clocks: the same event sent again has the same body.
-
-    Args:
-        table: (m,) rows of the event table, `ts` as the sender said it; `props` is left out.
-        apart: (m,) JSON text of what an item has beyond our columns.
-        rest: (m,) the record's own cells beyond our columns, encoded: so that the type in which a file keeps them, and
-            the order of its columns, do not matter.
-
-    Returns:
-        (m,) binary(16).
-    """
-    n, new = table.num_rows, hashlib.blake2b
-    names = [name for name in table.column_names if name not in _NOT_BODY and table.column(name).null_count < n]
-    encoded = values.flat(encode_records(table.select(names))).to_pylist()
-    item = pc.cast(apart, pa.binary()).to_pylist()
-    return pa.array([new(b"%b\0%b\0%b" % (cell or b"", one or b"", other or b""), digest_size=16).digest()
-                     for cell, one, other in zip(encoded, item, rest.to_pylist(), strict=True)], pa.binary(16))
-
-
-def _hex(digest: Any) -> Any:
-    return pa.array([None if cell is None else cell.hex() for cell in digest.to_pylist()], pa.string())
 
 
 def _derive(draft: Draft) -> Counter[str]:
@@ -363,7 +379,6 @@ class TableCleaner:
 
     def clean(self, batch: RawBatch) -> Cleaned:
         """Clean one batch; its `events` are rows of the table."""
-        raw = values.flat(encode_records(batch.table))
         draft, identities = self._draft(batch), VAULT.empty_table()
         draft.fail(~draft.has(self.key), "missing_key", self.key)
         draft.fail(too_long(draft, (self.key,)), "id_too_long", self.key)
@@ -376,7 +391,7 @@ class TableCleaner:
             cells = pc.if_else(good, draft.columns[self.key], None)
             draft.columns[self.key], identities = pseudonyms(cells, self.key, self.keys.pseudonym)
         rows = pa.table({name: draft.columns[name] for name in self.schema.names}, schema=self.schema).filter(good)
-        rejected = pa.concat_tables([_rejected(draft, batch, raw, self.file), broken_rows(batch, self.file)])
+        rejected = pa.concat_tables([_rejected(draft, batch, self.file), broken_rows(batch, self.file)])
         return Cleaned(rows, rejected, batch.received, draft.unread, Counter(), identities)
 
     def _draft(self, batch: RawBatch) -> Draft:

@@ -119,12 +119,12 @@ def _bytes_of(cells: Any) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64],
     _, places, values = cells.buffers()
     if places is None or not places.size:
         return np.zeros(len(cells), np.int64), np.zeros(len(cells), np.int64), np.zeros(8, np.uint8)
-    offsets = np.frombuffer(places, np.int64 if wide else np.int32)[cells.offset:cells.offset + len(cells) + 1]
+    width: type[np.int64 | np.int32] = np.int64 if wide else np.int32
+    offsets = np.frombuffer(places, width)[cells.offset:cells.offset + len(cells) + 1].astype(np.int64)
     first, last = int(offsets[0]), int(offsets[-1])
     data = np.zeros(last - first + 8, np.uint8)
     if values is not None:
         data[:-8] = np.frombuffer(values, np.uint8)[first:last]
-    offsets = offsets.astype(np.int64)
     return offsets[:-1] - first, np.diff(offsets), data
 
 

@@ -13,16 +13,18 @@ import ipaddress
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from shopkeeper.errors import Damaged
-from shopkeeper.events.values import by_unique, mask_of
 from shopkeeper.words import say
 
 GUEST = "order:"
 _PREFIX = {"customer_id": "c_", "anonymous_id": "a_"}
+_DIGEST, _PERSON = 15, b"shopkeeper"
+_BASE32 = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz234567", np.uint8)
 VAULT = pa.schema([("pseudonym", pa.string()), ("identity", pa.string())])
 
 
@@ -44,7 +46,7 @@ def pseudonym(identity: str, column: str, key: bytes) -> str:
     """
     if column == "anonymous_id" and identity.startswith(GUEST):
         return identity
-    digest = hashlib.blake2b(identity.encode("utf-8", "surrogatepass"), digest_size=15, key=key, person=b"shopkeeper")
+    digest = hashlib.blake2b(identity.encode("utf-8", "surrogatepass"), digest_size=_DIGEST, key=key, person=_PERSON)
     return _PREFIX[column] + base64.b32encode(digest.digest()).decode("ascii").lower()
 
 
@@ -59,9 +61,29 @@ def pseudonyms(cells: Any, column: str, key: bytes) -> tuple[Any, Any]:
     Returns:
         (n,) pseudonyms, and a table (pseudonym, identity) of the distinct pairs for the vault.
     """
-    coded = by_unique(cells, mask_of(pc.is_valid(cells)), lambda cell: pseudonym(cell, column, key), pa.string())
-    pairs = pa.table({"pseudonym": coded, "identity": cells}, schema=VAULT).filter(pc.not_equal(coded, cells))
-    return coded, pairs.group_by(["pseudonym", "identity"]).aggregate([])
+    encoded = cells.dictionary_encode()
+    names = encoded.dictionary
+    coded = _coded(names, column, key)
+    if column == "anonymous_id":
+        coded = pc.if_else(pc.starts_with(names, GUEST), names, coded)
+    pairs = pa.table({"pseudonym": coded, "identity": names}, schema=VAULT)
+    return coded.take(encoded.indices), pairs.filter(pc.not_equal(coded, names))
+
+
+def _coded(names: Any, column: str, key: bytes) -> Any:
+    """The pseudonyms of (n,) identities, none of which is a guest's order."""
+    digests, keyed = [], hashlib.blake2b(digest_size=_DIGEST, key=key, person=_PERSON)
+    for name in names.cast(pa.binary()).to_pylist():
+        one = keyed.copy()
+        one.update(name)
+        digests.append(one.digest())
+    cells = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 5)  # each 5 bytes are 8 digits of 5 bits
+    bits = np.unpackbits(cells, axis=1).reshape(-1, 8, 5)
+    digits = _BASE32[bits @ np.array([16, 8, 4, 2, 1], np.uint8)].reshape(len(names), _DIGEST * 8 // 5)
+    prefix = np.frombuffer(_PREFIX[column].encode(), np.uint8)
+    text = np.concatenate([np.broadcast_to(prefix, (len(names), len(prefix))), digits], axis=1)
+    offsets = np.arange(len(names) + 1, dtype=np.int32) * text.shape[1]
+    return pa.StringArray.from_buffers(len(names), pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(text)))
 
 
 def prefix_of_ip(cell: str) -> str | None:

@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 
 from shopkeeper.words import Sentence
 
-__all__ = ["BATCH_BYTES", "BATCH_ROWS", "RECORD_HEAD", "Broken", "RawBatch", "decode_record", "encode_records"]
+__all__ = ["BATCH_BYTES", "BATCH_ROWS", "RECORD_HEAD", "Broken", "RawBatch", "canonical", "decode_record",
+           "encode_records"]
 
 BATCH_ROWS = 65_536         # records a batch, at most
 BATCH_BYTES = 32 << 20      # bytes of values a batch, about
@@ -135,7 +136,7 @@ def _encode_batch(batch: Any, order: list[int]) -> Any:
         column = batch.column(position)
         if column.null_count == len(column):
             continue
-        values = _as_bytes(column)
+        values = canonical(column)
         pieces += [_prefixes(batch.schema.names[position], values), values]
     if not pieces:
         return pa.array([b""] * batch.num_rows, pa.binary())
@@ -155,11 +156,14 @@ def _prefixes(name: str, values: Any) -> Any:
     return pc.binary_join_element_wise(escaped + b"=", digits, b":", b"", null_handling="emit_null")
 
 
-def _as_bytes(column: Any) -> Any:
-    """A column as binary, each value in its canonical text; what is computed depends on the value alone."""
+def canonical(column: Any) -> Any:
+    """A column as binary, each value in its canonical text (`encode_records`); null stays null.
+
+    What is computed depends on the value alone.
+    """
     kind = column.type
     if pa.types.is_dictionary(kind):
-        return _as_bytes(column.dictionary_decode())
+        return canonical(column.dictionary_decode())
     if pa.types.is_floating(kind):
         return _float_text(column).cast(pa.binary())
     if pa.types.is_decimal(kind):

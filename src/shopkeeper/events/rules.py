@@ -6,6 +6,7 @@ is quarantined keeps its reason, its line and its original record, and can be in
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,14 +14,18 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from shopkeeper.events.schema import BY_NAME, HEAD_COLUMNS, MONEY_COLUMNS, NEEDS_ITEM, NEEDS_NOBODY, NEEDS_ORDER, Role
-from shopkeeper.events.values import Mask, mask_of, nothing
+from shopkeeper.events.values import Mask, mask_of, nothing, spans
 from shopkeeper.words import Sentence, say
 
 LONGEST_ID = 512  # bytes
+_SPACE, _DELETE = 0x20, 0x7F  # bytes: the first that is printed, and one above that is not
+_CURRENCY = re.compile("[A-Z]{3}")
+Codes = npt.NDArray[np.int32]
 _IDS = ("event_id", "customer_id", "anonymous_id", "item_id", "variant_id", "order_id", "session_id", "request_id")
 
 
@@ -46,6 +51,8 @@ class Draft:
     said_at: Any = None
     reason: Any = field(init=False)
     where: Any = field(init=False)
+    _masks: dict[str, tuple[Any, Mask]] = field(init=False, default_factory=dict)
+    _codes: dict[str, tuple[Any, Codes, list[str]]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.reason, self.where = np.full(self.n, "", dtype=object), np.full(self.n, "", dtype=object)
@@ -55,12 +62,31 @@ class Draft:
         return self.columns.get(name, pa.nulls(self.n, BY_NAME[name].type))
 
     def has(self, name: str) -> Mask:
-        """Which rows have a value in a column."""
-        return mask_of(pc.is_valid(self.columns[name])) if name in self.columns else nothing(self.n)
+        """Which rows have a value in a column; not to be written to."""
+        if name not in self.columns:
+            return nothing(self.n)
+        column = self.columns[name]
+        if name not in self._masks or self._masks[name][0] is not column:
+            mask = mask_of(pc.is_valid(column)) if column.null_count else np.ones(self.n, dtype=bool)
+            mask.flags.writeable = False
+            self._masks[name] = column, mask
+        return self._masks[name][1]
+
+    def where_text(self, name: str, good: Callable[[str], bool]) -> Mask:
+        """Which rows have a text in a column of which this is true; asked once for each different text."""
+        if name not in self.columns:
+            return nothing(self.n)
+        column = self.columns[name]
+        if name not in self._codes or self._codes[name][0] is not column:
+            coded = column.dictionary_encode()
+            codes = pc.fill_null(coded.indices, -1).to_numpy(zero_copy_only=False)
+            self._codes[name] = column, codes, coded.dictionary.to_pylist()
+        _, codes, texts = self._codes[name]
+        return np.array([*map(good, texts), False], dtype=bool)[codes]  # -1, a null, takes the last
 
     def kind_in(self, kinds: frozenset[str]) -> Mask:
         """Which rows are of one of these kinds."""
-        return mask_of(pc.is_in(self.get("event"), pa.array(sorted(kinds))))
+        return self.where_text("event", kinds.__contains__)
 
     def below(self, name: str, limit: int = 0) -> Mask:
         """Which rows have a number below a limit in a column."""
@@ -76,8 +102,9 @@ class Draft:
 
     def fail(self, mask: Mask, reason: str, where: str) -> None:
         """Give the marked rows this reason, unless they have one."""
-        new = mask & (self.reason == "")
-        self.reason[new], self.where[new] = reason, where
+        if mask.any():
+            new = mask & (self.reason == "")
+            self.reason[new], self.where[new] = reason, where
 
 
 @dataclass(frozen=True)
@@ -103,18 +130,25 @@ def _missing_item(draft: Draft) -> Mask:
 
 def too_long(draft: Draft, names: Iterable[str] = _IDS) -> Mask:
     """Rows in which one of these ids is longer than 512 bytes."""
-    return _any_id(draft, names, lambda cells: pc.greater(pc.binary_length(cells), LONGEST_ID))
+    return _any_id(draft, names, lambda cells: spans(cells)[0].max(initial=0) > LONGEST_ID,
+                   lambda cells: pc.greater(pc.binary_length(cells), LONGEST_ID))
 
 
 def unprintable(draft: Draft, names: Iterable[str] = _IDS) -> Mask:
     """Rows in which one of these ids holds control characters."""
-    return _any_id(draft, names, lambda cells: pc.match_substring_regex(cells, r"[\x00-\x1f\x7f]"))
+    return _any_id(draft, names, _has_control, lambda cells: pc.match_substring_regex(cells, r"[\x00-\x1f\x7f]"))
 
 
-def _any_id(draft: Draft, names: Iterable[str], broken: Callable[[Any], Any]) -> Mask:
+def _has_control(cells: Any) -> bool:
+    _, data = spans(cells)
+    return data.size > 0 and (data.min() < _SPACE or bool((data == _DELETE).any()))
+
+
+def _any_id(draft: Draft, names: Iterable[str], suspect: Callable[[Any], bool], broken: Callable[[Any], Any]) -> Mask:
+    """Rows with a broken id; only columns that are suspect as a whole are looked at cell by cell."""
     out = nothing(draft.n)
     for name in names:
-        if name in draft.columns:
+        if name in draft.columns and suspect(draft.columns[name]):
             out |= mask_of(broken(draft.columns[name]))
     return out
 
@@ -127,7 +161,7 @@ def _has_money(draft: Draft) -> Mask:
 
 
 def _bad_currency(draft: Draft) -> Mask:
-    return draft.has("currency") & ~mask_of(pc.match_substring_regex(draft.get("currency"), r"^[A-Z]{3}$"))
+    return draft.where_text("currency", lambda code: _CURRENCY.fullmatch(code) is None)
 
 
 def _money_on_line(draft: Draft) -> Mask:

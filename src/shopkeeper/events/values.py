@@ -22,8 +22,24 @@ Read = tuple[Any, Mask]  # (typed array (n,), unreadable (n,))
 
 _PLAIN_MONEY = r"^[+-]?\d{1,14}(\.\d{1,4})?$"
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$"
-_MONEY_LIMIT = 10**14  # decimal(18, 4) holds 14 digits before the point
+_MONEY_DIGITS = 14  # before the point, in decimal(18, 4)
+_MONEY_LIMIT = 10**_MONEY_DIGITS
+_BLANK, _BEYOND = 0x20, 0x80  # bytes: up to here blanks and control characters; from here on not ASCII
 _CENT_STEP = Decimal("0.0001")
+
+
+def spans(cells: Any) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
+    """The lengths (n,) of strings in bytes, and all their bytes in one; what lies under a null may be there, too.
+
+    >>> lengths, data = spans(pa.array(["ab", "", "c"]))
+    >>> lengths.tolist(), data.tobytes()
+    ([2, 0, 1], b'abc')
+    """
+    _, places, data = cells.buffers()
+    if places is None or not places.size or data is None:
+        return np.zeros(len(cells), np.int32), np.zeros(0, np.uint8)
+    offsets = np.frombuffer(places, np.int32)[cells.offset:cells.offset + len(cells) + 1]
+    return np.diff(offsets), np.frombuffer(data, np.uint8)[offsets[0]:offsets[-1]]
 
 
 def flat(array: Any) -> Any:
@@ -34,7 +50,9 @@ def flat(array: Any) -> Any:
         array = array.dictionary_decode()
     if pa.types.is_float16(array.type):
         array = pc.cast(array, pa.float32())  # few functions of Arrow know half floats
-    return pc.if_else(pc.is_nan(array), None, array) if pa.types.is_floating(array.type) else array
+    if pa.types.is_floating(array.type) and pc.any(pc.is_nan(array)).as_py():
+        return pc.if_else(pc.is_nan(array), None, array)
+    return array
 
 
 def mask_of(array: Any) -> Mask:
@@ -66,8 +84,22 @@ def text(array: Any) -> Any:
                           for cell in array.to_pylist()], pa.string())
     elif not pa.types.is_string(kind):
         array = pc.cast(array, pa.string())
-    trimmed = pc.utf8_trim_whitespace(array)
-    return pc.if_else(pc.equal(pc.binary_length(trimmed), 0), None, trimmed)
+    lengths, data = spans(array)
+    if _padded(lengths, data):
+        array = pc.utf8_trim_whitespace(array)
+        lengths, _ = spans(array)
+    if lengths.all():
+        return array
+    return pc.if_else(pc.equal(pc.binary_length(array), 0), None, array)
+
+
+def _padded(lengths: npt.NDArray[np.int32], data: npt.NDArray[np.uint8]) -> bool:
+    """Whether any text may begin or end with a blank; beyond ASCII that is for others to say."""
+    if not data.size or (data.min() > _BLANK and data.max() < _BEYOND):
+        return False
+    ends = np.cumsum(lengths, dtype=np.int64)[lengths > 0]
+    edges = np.concatenate([data[ends - 1], data[ends - lengths[lengths > 0]]])
+    return bool(((edges <= _BLANK) | (edges >= _BEYOND)).any())
 
 
 def number(array: Any) -> Read:
@@ -103,6 +135,8 @@ def money(array: Any) -> Read:
     if pa.types.is_floating(kind) or pa.types.is_integer(kind):
         values = decimals(pc.cast(array, pa.float64(), safe=False))
         return values, mask_of(pc.and_(pc.is_valid(array), pc.is_null(values)))
+    if pa.types.is_decimal(kind) and 0 <= kind.scale <= MONEY.scale and kind.precision - kind.scale <= _MONEY_DIGITS:
+        return array if kind == MONEY else pc.cast(array, MONEY), nothing(len(array))
     cells = text(array)
     plain = pc.fill_null(pc.match_substring_regex(cells, _PLAIN_MONEY), False)
     values = pc.cast(pc.if_else(plain, cells, None), MONEY)
