@@ -287,7 +287,7 @@ def test_each_format_holds_every_line_and_the_truth_beside_it(format, read, tmp_
 def test_an_import_stores_what_is_valid_and_counts_what_comes_twice(tmp_path, made):
     written = write_stream(tmp_path / "files", SPOILED)
 
-    received = Shop.open(tmp_path / "shop", currency="EUR").ingest(written.files[0])
+    received = Shop.open(tmp_path / "shop").ingest(written.files[0])
     planted = made.planted
 
     assert (received.stored, received.duplicate, received.quarantined) == (planted.valid, planted.duplicate, 0)
