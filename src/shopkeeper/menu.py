@@ -247,4 +247,9 @@ MENU: tuple[Entry, ...] = (
     Entry("recommend", "audience", "Name the customers who want this item most."),
     Entry("recommend", "evidence",
           "Show the trials behind the recommendations: each method against the plainest rival.", shortcut=True),
+    Entry("trends", "counts", "Count what happens by minute or by hour, by kind, channel or category."),
+    Entry("trends", "alerts", "List the rules of the alerts: their back-test, and what they rang lately."),
+    Entry("trends", "firing", "Say which alerts ring now."),
+    Entry("trends", "save_alert", "Save a rule that rings when a count is odd, after trying it on the past."),
+    Entry("trends", "remove_alert", "Forget a rule of the alerts; what it rang stays."),
 )

@@ -8,7 +8,7 @@ from shopkeeper.errors import TooLittleHistory
 from shopkeeper.shop import Shop
 from shopkeeper.trends import inputs
 from shopkeeper.trends.ringing import DAY, NEEDS, BackTest, Ring, begin, burst_rings, ends, judge, rings
-from shopkeeper.trends.rules import HOUR, Rule
+from shopkeeper.trends.rules import Rule
 from shopkeeper.words import Sentence, say
 
 
@@ -32,7 +32,7 @@ def back_test(shop: Shop, rule: Rule, within: int) -> BackTest:
     if rule.detector == "burst":
         people, person, when = inputs.read_doings(shop, rule.kind or "", start, until)
         return BackTest(within, len(when), tuple(burst_rings(rule, people, person, when)))
-    low = begin(rule, shop.manifest.first or 0, start)
+    low = begin(shop.manifest.first or 0, start)
     amounts = inputs.read_series(shop, rule.series, rule.minutes, low, until)
     found = judge(rule, amounts, low, shop.config.timezone)
     tried = (start - low) // rule.width
@@ -47,7 +47,7 @@ def ringing(shop: Shop, rule: Rule, now: int) -> list[Ring]:
         recent = {ring.who: ring for ring in burst_rings(rule, people, person, when) if ring.until > now - rule.width}
         return list(recent.values())
     until = ends(rule, now)
-    start = begin(rule, shop.manifest.first or 0, until)
+    start = begin(shop.manifest.first or 0, until)
     if until <= start:
         return []
     amounts = inputs.read_series(shop, rule.series, rule.minutes, start, until)
@@ -86,5 +86,3 @@ def _why(learns: int, within: int) -> Sentence:
 def _day(when: int) -> str:
     return f"{datetime.fromtimestamp(when / 1e6, UTC):%Y-%m-%d}"
 
-
-__all__ = ["HOUR", "back_test", "latest", "ringing"]

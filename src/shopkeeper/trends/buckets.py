@@ -221,6 +221,15 @@ class Buckets:
         numbers = np.array([known.setdefault(name, len(known)) for name in coded.dictionary.to_pylist()], np.int64)
         return numbers[coded.indices.to_numpy()] if len(coded) else np.empty(0, np.int64)
 
+    def floor(self, width: int) -> int:
+        """The first hour of which buckets of this width are kept, microseconds UTC."""
+        return self._levels[width].floor(self.now)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of event that were ever counted, in alphabetical order."""
+        return tuple(sorted(self._kinds))
+
     def series(self, series: Series, width: int, start: int, until: int, *, human_only: bool = True) -> Floats:
         """What a series counts in each bucket, as `inputs.read_series`: (T,) amounts, zeros included.
 

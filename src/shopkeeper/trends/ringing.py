@@ -1,4 +1,4 @@
-"""From counts to what rings: the verdicts of a rule's detector, its runs of odd buckets, and what it did in the past."""
+"""From counts to what rings: the verdicts of a rule's detector, and its runs of odd buckets."""
 
 from __future__ import annotations
 
@@ -102,24 +102,42 @@ class Firing:
                    since=_clock(ring.since, timezone))
         past = say("In the past it rang {rate:.2g} times a week.", rate=self.per_week)
         if self.hint:
-            return say("{told} By one person ({who}); others mostly have {expected:,.4g}, seldom over {high:,.4g}. A hint "
-                       "of fraud, no finding. {past}", told=told, who=ring.who, expected=ring.expected, high=ring.high,
-                       past=past)
-        if np.isnan(ring.expected):
-            return say("{told} {past}", told=told, past=past)
+            return say("{told} By one person ({who}); others mostly have {expected:,.4g}, seldom over {high:,.4g}. A "
+                       "hint of fraud, no finding. {past}", told=told, who=ring.who, expected=ring.expected,
+                       high=ring.high, past=past)
+        if ring.method == "threshold":
+            limit = ring.high if ring.side == "high" else ring.low
+            return say("{told} The limit is {limit:,.6g}. {past}", told=told, limit=limit, past=past)
         return say("{told} Expected were {expected:,.4g} ({low:,.4g} to {high:,.4g}, {method}). {past}", told=told,
                    expected=ring.expected, low=ring.low, high=ring.high, method=ring.method, past=past)
+
+
+    def to_dict(self, shop: str, timezone: str) -> dict[str, object]:
+        """The firing as a webhook gets it: plain data, and the sentence in English."""
+        ring = self.ring
+        return {"id": self.id, "shop": shop, "rule": self.rule, "what": str(self.what), "side": ring.side,
+                "counted": ring.counted, "expected": _number(ring.expected), "low": _number(ring.low),
+                "high": _number(ring.high), "since": _iso(ring.since), "until": _iso(ring.until),
+                "method": ring.method, "rings_per_week_in_the_past": self.per_week,
+                "hint": "fraud" if self.hint else None, "who": ring.who, "text": str(self.sentence(timezone))}
+
+
+def _number(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def _iso(when: int) -> str:
+    return datetime.fromtimestamp(when / 1e6, UTC).isoformat(timespec="seconds")
 
 
 def _clock(when: int, timezone: str) -> str:
     return f"{datetime.fromtimestamp(when / 1e6, UTC).astimezone(ZoneInfo(timezone)):%Y-%m-%d %H:%M}"
 
 
-def begin(rule: Rule, first: int, until: int) -> int:
+def begin(first: int, until: int) -> int:
     """Where the counts must begin on which a verdict at `until` depends: the begin of a day (UTC), microseconds.
 
     Args:
-        rule: The rule.
         first: The first event of the log: the counts begin with the day after it, which is whole.
         until: Microseconds UTC.
     """
@@ -148,7 +166,7 @@ def judge(rule: Rule, amounts: Floats, start: int, timezone: str) -> Verdicts:
     counts = Counts(amounts, slots, DAY // rule.width)
     if rule.detector == "threshold":
         return threshold.judge(counts, rule.above, rule.below)
-    return (silence if rule.detector == "silence" else usual).judge(counts, rule.level)
+    return silence.judge(counts, rule.level) if rule.detector == "silence" else usual.judge(counts, rule.level)
 
 
 def rings(rule: Rule, amounts: Floats, start: int, found: Verdicts, quiet_until: int = 0) -> list[Ring]:
