@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shopkeeper.doors import backup, ingest, keys, output, parser, printing, progress, serve
+from shopkeeper.doors import backup, consume, ingest, keys, output, parser, printing, progress, serve, watch
 from shopkeeper.doors.output import Output
 from shopkeeper.doors.parser import Parser
 from shopkeeper.menu import MENU, Entry, Parameter, call
@@ -42,11 +42,13 @@ def every() -> dict[str, Command]:
     listed = [
         Command("demo", str(_DEMO), _prepare_demo, _demo),
         Command("serve", str(serve.SERVE), serve.prepare, serve.run),
+        Command("watch", str(watch.WATCH), watch.prepare, watch.run),
         *(_read_off(entry, words) for entry in MENU for words in _words(entry)),
         Command("key add", str(keys.ADD), keys.prepare_add, keys.add, "key"),
         Command("key list", str(keys.LIST), keys.prepare_list, keys.list_, "key"),
         Command("key remove", str(keys.REMOVE), keys.prepare_remove, keys.remove, "key"),
         Command("simulate", str(_SIMULATE), _prepare_simulate, _simulate),
+        Command("consume", str(consume.CONSUME), consume.prepare, consume.run),
         Command("backup", str(_BACKUP), backup.prepare_backup, backup.backup),
         Command("restore", str(_RESTORE), backup.prepare_restore, backup.restore),
         Command("menu", str(_MENU), _prepare_menu, _menu),
