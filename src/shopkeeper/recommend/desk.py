@@ -40,18 +40,24 @@ class Desk:
     notes: tuple[Sentence, ...] = ()
 
 
-def desk(shop: Shop, question: str) -> Desk:
+def desk(shop: Shop, question: str, key: str | None = None) -> Desk:
     """The desk of a question.
+
+    Args:
+        shop: An opened shop.
+        question: `room.question`.
+        key: What the model is kept under, where that is not the question itself.
 
     Raises:
         UnknownName: Nothing has been learned, and the log has no events of people with items.
         Damaged: The installed model cannot be read, or names a method that is not installed.
     """
-    model = shop.installed(question)
+    model = shop.installed(key or question)
     if model is None:
-        return _plain(shop, question)
+        return plain_desk(shop, question)
     if is_later(shop, model):
-        return _plain(shop, question, (say("what was learned knows later events than this view of the log shows."),))
+        return plain_desk(shop, question,
+                          (say("what was learned knows later events than this view of the log shows."),))
     with_method = known_methods(question).get(str(model.record.get("method")))
     if with_method is None:
         raise Damaged(say("the installed method {name} of {question} is not here.",
@@ -92,7 +98,7 @@ def _unreadable(model: Model) -> Damaged:
                    why=say("it is damaged, or another version of shopkeeper wrote it."))
 
 
-def _plain(shop: Shop, question: str, notes: tuple[Sentence, ...] = ()) -> Desk:
+def plain_desk(shop: Shop, question: str, notes: tuple[Sentence, ...] = ()) -> Desk:
     """Popular over the default window, from counts alone: the same answer as `Popular().fit` over the whole log."""
     params = PopularParams()
     column = "person" if question == "recommend.audience" else "item_id"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +21,7 @@ from shopkeeper.recommend.rules import Shelf
 from shopkeeper.represent.vocabulary import Vocabulary
 from shopkeeper.shop import Shop
 from shopkeeper.warehouse.clock import human
-from shopkeeper.warehouse.engine import moment
+from shopkeeper.warehouse.engine import Engine, moment
 from shopkeeper.warehouse.sessions import sessions
 from shopkeeper.words import say
 
@@ -89,7 +90,13 @@ def few(events: Any, roles: Mapping[str, str]) -> Any:
     """
     rows = of_items(events, roles)
     return rows.select(person=ibis.coalesce(rows.customer_id, rows.anonymous_id), item_id=rows.item_id, ts=rows.ts,
-                       weight=rows.weight, basket=ibis.coalesce(rows.order_id, rows.session_id))
+                       weight=rows.weight, basket=ibis.coalesce(rows.order_id, rows.session_id),
+                       event_id=rows.event_id)
+
+
+def people(lines: Any) -> Any:
+    """Expression: how many lines (of `few`) each person has, and the last one's time: person, n, last."""
+    return lines.group_by("person").aggregate(n=lines.count().cast("int64"), last=lines.ts.max())
 
 
 def tallies(events: Any, column: str, roles: Mapping[str, str], cut: int) -> Any:
@@ -222,6 +229,22 @@ class History:
         return Histories.single(rows[keep], when=self.when[keep], basket=self.basket[keep], weight=self.weight[keep])
 
 
+def names_of(identity: str, key: bytes) -> list[str]:
+    """The pseudonyms that an identity may stand for, the likeliest first.
+
+    >>> names_of("order:7", b"k" * 32)[0]
+    'order:7'
+    """
+    itself = [identity] if is_pseudonym(identity) else []
+    return list(dict.fromkeys([*itself, pseudonym(identity, "customer_id", key),
+                               pseudonym(identity, "anonymous_id", key)]))
+
+
+def is_pseudonym(identity: str) -> bool:
+    """Whether a name is one that the shop gave, or a guest's."""
+    return identity.startswith(GUEST) or re.fullmatch(r"[ac]_[a-z2-7]{24}", identity) is not None
+
+
 def read_history(shop: Shop, identity: str) -> tuple[History, str]:
     """The history of one person up to now; empty for somebody that the log does not know.
 
@@ -234,8 +257,7 @@ def read_history(shop: Shop, identity: str) -> tuple[History, str]:
         The history, and the person's pseudonym; the customer's where there is no history.
     """
     key = shop.keys().pseudonym
-    names = list(dict.fromkeys([shop.person(identity), pseudonym(identity, "customer_id", key),
-                                pseudonym(identity, "anonymous_id", key)]))
+    names = names_of(identity, key)
     events = shop.events()
     mine = events.filter(ibis.coalesce(events.customer_id, events.anonymous_id).isin(names))
     table = shop.engine.run(few(mine, shop.config.roles))
@@ -262,35 +284,51 @@ def _history(shop: Shop, table: pa.Table, column: str) -> History:
 
 
 def last_prices(events: Any) -> Any:
-    """Expression: the last price at which each item was seen: item_id, price."""
+    """Expression: the last price at which each item was seen, and when: item_id, price, ts."""
     rows = events.filter(events.item_id.notnull() & events.price.notnull())
     last = rows.group_by("item_id").aggregate(ts=rows.ts.max())
     both = rows.inner_join(last, ["item_id", "ts"])
-    return both.group_by("item_id").aggregate(price=both.price.max())
+    return both.group_by("item_id").aggregate(price=both.price.max(), ts=both.ts.max())
 
 
 def read_shelf(shop: Shop, ids: npt.NDArray[Any]) -> tuple[Shelf, npt.NDArray[Any]]:
     """What is known of these items, and their titles; (n,) each, None or NaN where nothing is."""
-    n = len(ids)
-    place = pa.array(ids.tolist(), pa.string())
-    title, category, brand = (np.full(n, None, dtype=object) for _ in range(3))
-    price, stocked = np.full(n, np.nan), None
-    if shop.engine.has("items"):
-        items = shop.engine.table("items")
-        table = shop.engine.run(items.select("item_id", "title", "category", "brand", "price"))
-        at = pc.index_in(place, table["item_id"].combine_chunks())
-        title, category, brand = (np.asarray(table[name].combine_chunks().take(at).to_pylist(), dtype=object)
-                                  for name in ("title", "category", "brand"))
-        price = _floats(table["price"].combine_chunks().take(at))
+    title, category, brand, price = read_listed(shop, ids)
     if np.isnan(price).any():
-        seen = shop.engine.run(last_prices(shop.events()))
-        at = pc.index_in(place, seen["item_id"].combine_chunks())
-        price = np.where(np.isnan(price), _floats(seen["price"].combine_chunks().take(at)), price)
-    if shop.engine.has("stock"):
-        stock = shop.engine.run(shop.engine.table("stock").select("item_id", "on_hand"))
-        at = pc.index_in(place, stock["item_id"].combine_chunks())
-        stocked = np.nan_to_num(_floats(stock["on_hand"].combine_chunks().take(at)), nan=0.0) > 0
-    return Shelf(ids, category, brand, price, stocked), title
+        price = np.where(np.isnan(price), read_seen_prices(shop.engine, shop.events(), ids)[0], price)
+    return Shelf(ids, category, brand, price, read_stocked(shop, ids)), title
+
+
+def read_listed(shop: Shop, ids: npt.NDArray[Any]) -> tuple[Any, Any, Any, npt.NDArray[np.float64]]:
+    """Title, category, brand and price of these items as the items table has them; None or NaN where it does not."""
+    if not shop.engine.has("items"):
+        title, category, brand = (np.full(len(ids), None, dtype=object) for _ in range(3))
+        return title, category, brand, np.full(len(ids), np.nan)
+    items = shop.engine.table("items")
+    table = shop.engine.run(items.select("item_id", "title", "category", "brand", "price"))
+    at = pc.index_in(pa.array(ids.tolist(), pa.string()), table["item_id"].combine_chunks())
+    title, category, brand = (np.asarray(table[name].combine_chunks().take(at).to_pylist(), dtype=object)
+                              for name in ("title", "category", "brand"))
+    return title, category, brand, _floats(table["price"].combine_chunks().take(at))
+
+
+def read_seen_prices(engine: Engine, events: Any,
+                     ids: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """The last price that these events have of each of these items, NaN where none; and when, microseconds UTC."""
+    seen = engine.run(last_prices(events))
+    at = pc.index_in(pa.array(ids.tolist(), pa.string()), seen["item_id"].combine_chunks())
+    when = pc.fill_null(seen["ts"].combine_chunks().cast(pa.int64()).take(at), np.iinfo(np.int64).min)
+    return (_floats(seen["price"].combine_chunks().take(at)),
+            np.asarray(when.to_numpy(zero_copy_only=False), dtype=np.int64))
+
+
+def read_stocked(shop: Shop, ids: npt.NDArray[Any]) -> npt.NDArray[np.bool_] | None:
+    """Which of these items have stock on hand, by the stock table; None where there is none."""
+    if not shop.engine.has("stock"):
+        return None
+    stock = shop.engine.run(shop.engine.table("stock").select("item_id", "on_hand"))
+    at = pc.index_in(pa.array(ids.tolist(), pa.string()), stock["item_id"].combine_chunks())
+    return np.asarray(np.nan_to_num(_floats(stock["on_hand"].combine_chunks().take(at)), nan=0.0) > 0)
 
 
 def _floats(column: Any) -> npt.NDArray[np.float64]:

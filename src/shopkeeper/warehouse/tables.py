@@ -49,6 +49,11 @@ PUBLISHED: Mapping[str, Published] = {table.name: table for table in (
     Published("facts/customer_value", pa.schema([("customer_id", pa.string()), ("horizon", pa.int32()),
                                                  ("p50", MONEY)]),
               "One row a customer and horizon (days): the median of what they will spend within it.", ("customer_id",)),
+    Published("facts/experiments", pa.schema([
+        *((name, pa.string()) for name in ("experiment", "question", "a", "b")), ("share", pa.float64()),
+        ("salt", pa.string()), *((name, pa.int64()) for name in ("start", "until", "stopped"))]),
+              "One row an experiment: which two ways answer a question, the share of people who get the second, and "
+              "from when to when (microseconds UTC; null: open)."),
     Published("facts/stockout_risk", pa.schema([("item_id", pa.string()), ("day", pa.date32()),
                                                 ("probability", pa.float64())]),
               "One row an item and day to come: the chance that it is sold out by then."),
