@@ -2,15 +2,14 @@
 
 import json
 import os
-import random
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
-from faults.harness import Nursery, check_account, free_port, share, stored_ids, wait_for
+from faults.broker import Redis
+from faults.harness import check_account, free_port, stored_ids, wait_for
 from shopkeeper import ledger
 from shopkeeper.doors import streams
 from shopkeeper.doors.feeds import Consumer, Feed
@@ -19,41 +18,7 @@ from shopkeeper.errors import BadInput
 from shopkeeper.shop import Shop
 from shopkeeper.warehouse.collector import Collector
 
-SERVER = "/usr/bin/redis-server"
 VIEW = {"event": "view_item", "customer_id": "ann", "item_id": "i1"}
-
-
-class Redis:
-    """A Redis of the test's own, on a free port, which keeps nothing."""
-
-    def __init__(self, folder):
-        import redis  # only `make test-all` installs it
-
-        self.made, self.away = redis.Redis, redis.ConnectionError
-        self.port, self.folder = free_port(), folder
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-        self.process = None
-        self.start()
-
-    def start(self):
-        self.process = subprocess.Popen([SERVER, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
-                                         "--appendonly", "no", "--dir", str(self.folder)], stdout=subprocess.DEVNULL)
-        self.client = self.made(port=self.port)
-        wait_for(self.answers)
-
-    def answers(self):
-        try:
-            return self.client.ping()
-        except self.away:
-            return False
-
-    def add(self, stream="clicks", **fields):
-        return self.client.xadd(stream, fields).decode()
-
-    def stop(self):
-        self.client.close()
-        self.process.terminate()
-        self.process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -271,37 +236,6 @@ def test_a_missing_client_names_what_to_install(tmp_path):
     assert json.loads(done.stdout)["refusal"] == "MissingExtra"
     assert json.loads(done.stdout)["try"] == ["pip install 'shopkeeper[redis]'"]
     assert not (tmp_path / "shop").exists()
-
-
-@pytest.mark.outside
-@pytest.mark.slow
-def test_a_consumer_that_is_killed_again_and_again_counts_each_entry_once(tmp_path, broker):
-    kills, chance, shop, sent = share(200, 20), random.Random(11), tmp_path / "shop", []
-    nursery = Nursery(tmp_path / "nursery")
-    words = ("consume", shop, "--redis", broker.url, "--stream", "clicks", "--count", "7")
-    points = [("half", 4), ("fdatasync", 4), ("synced", 4), ("fsync", 12), ("replace", 6)]
-    killed = 0
-    try:
-        for turn in range(kills):
-            point, most = points[turn % len(points)]
-            stop = ["main", point, chance.randrange(most)]
-            nursery.start(*words, faults={"stop": stop} if turn % 2 else None)
-            sent += [broker.add(**VIEW, n=str(turn)) for _ in range(40)]
-            if turn % 2:
-                nursery.reached(1.5)
-            else:
-                time.sleep(chance.uniform(0.0, 0.4))
-            killed += nursery.kill() == -9
-    finally:
-        nursery.close()
-
-    told, _ = consumed(shop, broker)
-    at_rest = Shop.open(shop)
-    assert killed == kills
-    assert told["missed"] == 0
-    assert stored_ids(at_rest) == sorted(f"redis:clicks:{entry}" for entry in sent)
-    assert sum(one.received for one in at_rest.manifest.imports) == len(sent)  # nothing was even handed over twice
-    check_account(at_rest)
 
 
 def test_a_position_survives_the_way_through_text():
