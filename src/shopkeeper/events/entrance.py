@@ -1,42 +1,27 @@
-"""Posted records at the entrance: what is surely clean is accepted at once; everything else goes through the cleaner.
+"""Posted events at the entrance: what is surely clean is accepted at once; everything else goes through the cleaner.
 
-The cleaner is the judge. `Fast` knows a part of what it accepts, by conditions that are sufficient: a record that passes
-here passes there, with the same time, ids and items. Here and in the fold each record is judged by itself: what other
-records stand around it, in its request or in others, changes nothing.
+The cleaner is the judge. `Fast` knows a part of what it accepts, by conditions that are sufficient: a record that
+passes here passes there, with the same time, ids and items.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Annotated, Any
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from shopkeeper.errors import BadInput, Refusal
+from shopkeeper.errors import BadInput
 from shopkeeper.events import mapping as mappings
-from shopkeeper.events import values
-from shopkeeper.events.cleaning import REJECTED, STAGED, Cleaned, Cleaner, TableCleaner
-from shopkeeper.events.items import in_parts
-from shopkeeper.events.pseudonyms import VAULT, Keys
-from shopkeeper.events.raw import Broken, RawBatch
-from shopkeeper.events.readers.base import gather
-from shopkeeper.events.readers.jsonlines import JsonLines
-from shopkeeper.events.readers.text import bad_encoding
-from shopkeeper.events.rules import Draft
-from shopkeeper.events.schema import MAPPABLE, TABLES, TIME, Role
+from shopkeeper.events.arrivals import EVENT_NAMES, RECORD_BYTES
+from shopkeeper.events.items import MOST_ITEMS, MOST_REPEATED
+from shopkeeper.events.schema import MONEY_COLUMNS, NEEDS_ITEM, NEEDS_NOBODY, NEEDS_ORDER, Role
+from shopkeeper.events.times import EARLIEST, LATEST
 from shopkeeper.words import say
 
-RECORD_BYTES = 1 << 20  # a longer record is quarantined as `too_large`
-NO_TIME = np.iinfo(np.int64).min
-Numbers = npt.NDArray[np.int64]
+__all__ = ["Event", "Fast", "split"]
 
-_EVENT_NAMES = frozenset({*MAPPABLE, "items"})
 _ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
 
 
@@ -76,241 +61,252 @@ def split(records: bytes) -> list[bytes]:
                        why=say("nothing of it was taken.")) from wrong
 
 
-@dataclass
-class Requests:
-    """The records of one or several requests, in the order in which they came.
-
-    Attributes:
-        texts: (n,) records as they were written.
-        request: (n,) the ordinal of the request that brought each.
-        place: (n,) its place there, from 1.
-        number: (n,) its own number, growing with receipt.
-        received_at, sent_at: (n,) the clocks of its request, microseconds UTC; `NO_TIME` where it does not say.
-    """
-
-    texts: list[bytes]
-    request: Numbers
-    place: Numbers
-    number: Numbers
-    received_at: Numbers
-    sent_at: Numbers
-
-    @classmethod
-    def of(cls, texts: Sequence[bytes], received_at: int, sent_at: int | None, *, request: int = 0,
-           number: int = 0) -> Requests:
-        """One request whose first record has this number."""
-        n = len(texts)
-        sent = NO_TIME if sent_at is None else sent_at
-        return cls(list(texts), np.full(n, request), np.arange(1, n + 1), np.arange(number, number + n),
-                   np.full(n, received_at), np.full(n, sent))
-
-    @classmethod
-    def joined(cls, parts: Sequence[Requests]) -> Requests:
-        """Several requests, one after the other."""
-        one = parts[0]
-        if len(parts) == 1:
-            return one
-        return cls([text for part in parts for text in part.texts],
-                   *(np.concatenate([getattr(part, name) for part in parts])
-                     for name in ("request", "place", "number", "received_at", "sent_at")))
+_Id = Annotated[str, msgspec.Meta(max_length=128)]                      # 128 characters are at most 512 bytes
+_Whole = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+_Number = _Whole | float | None
 
 
-@dataclass(frozen=True)
-class Judged:
-    """What the cleaner made of records.
+class _Item(msgspec.Struct, gc=False):
+    """An item of a posted event, as far as it decides; other fields are kept in props, whatever they are."""
 
-    Attributes:
-        rows: Accepted rows: of events (`STAGED` and `source_number`, the request), or of another table.
-        row_record: (rows,) which record (index) each row came from.
-        rejected: Quarantined records (`REJECTED`), each as it was written.
-        rejected_record: (rejected,) which record each is.
-        identities: Pseudonyms and what they stand for.
-        people: Index of a record -> its raw customer and anonymous ids; filled where it was asked for.
-    """
-
-    rows: pa.Table
-    row_record: Numbers
-    rejected: pa.Table
-    rejected_record: Numbers
-    identities: pa.Table
-    people: Mapping[int, tuple[str | None, str | None]]
+    item_id: Annotated[str, msgspec.Meta(min_length=1, max_length=128)] | _Whole
+    variant_id: _Id | _Whole | None = None
+    quantity: _Number = None
+    price: _Number = None
+    list_price: _Number = None
+    item_discount: _Number = None
 
 
-class _Reader(JsonLines):
-    """Reads records of several requests; how many different fields there may be is a limit of each request."""
+class _Posted(msgspec.Struct, forbid_unknown_fields=True):
+    """A posted event of which every field is of the type that it should be."""
 
-    def begin(self) -> None:
-        """A new request begins."""
-        self._names = {}
+    event_id: Annotated[str, msgspec.Meta(min_length=1, max_length=128)] | _Whole
+    event: str
+    ts: str | _Whole | None = None
+    client_ts: str | _Whole | None = None
+    sent_at: str | _Whole | None = None
+    customer_id: _Id | _Whole | None = None
+    anonymous_id: _Id | _Whole | None = None
+    session_id: _Id | _Whole | None = None
+    item_id: _Id | _Whole | None = None
+    variant_id: _Id | _Whole | None = None
+    quantity: _Number = None
+    price: _Number = None
+    list_price: _Number = None
+    item_discount: _Number = None
+    stock: _Number = None
+    list_id: str | None = None
+    position: _Number = None
+    request_id: _Id | _Whole | None = None
+    query: str | None = None
+    results: _Number = None
+    order_id: _Id | _Whole | None = None
+    cart_id: str | None = None
+    step: str | None = None
+    currency: str | None = None
+    value: _Number = None
+    shipping: _Number = None
+    tax: _Number = None
+    discount: _Number = None
+    coupon: str | None = None
+    promotion_id: str | None = None
+    campaign_id: str | None = None
+    creative: str | None = None
+    treatment: str | None = None
+    propensity: _Number = None
+    rating: _Number = None
+    text: str | None = None
+    url: str | None = None
+    referrer: str | None = None
+    utm_source: str | None = None
+    utm_medium: str | None = None
+    utm_campaign: str | None = None
+    utm_content: str | None = None
+    utm_term: str | None = None
+    click_id: str | None = None
+    user_agent: str | None = None
+    ip_prefix: str | None = None
+    country: str | None = None
+    device: str | None = None
+    consent: str | None = None
+    items: list[_Item] | None = None
+
+_SMALL = 1e13                      # money that surely fits
+_EXTRA = 60                        # brackets beyond those that are expected: so many cannot nest too deep
+_FEW_NAMES = 64                    # names of other fields in a request that are surely not too many
+_ALL = msgspec.json.Decoder(list[_Posted])
+_ANY = msgspec.json.Decoder(dict[str, Any])
+_FIELDS = frozenset(_Posted.__struct_fields__)
+_ZERO = datetime(1970, 1, 1)
+_EARLIEST, _LATEST = ((moment - _ZERO) // timedelta(microseconds=1) for moment in (EARLIEST, LATEST))
+_PLAIN = (str, int, float, bool, type(None))
 
 
-class _Arrivals(Cleaner):
-    """The cleaner of posted events: the clocks of a request stand where a record does not say them."""
-
-    def __init__(self, source: str, kinds: Mapping[str, Role], keys: Keys, requests: Requests) -> None:
-        super().__init__(mappings.Plan(mappings.Mapping(source=source), {}, ()), kinds, keys, source, 0)
-        self.time_rule.slashed = False
-        self.requests, self._which = requests, np.zeros(0, np.int64)
-
-    def clean(self, batch: RawBatch) -> Cleaned:
-        self._which, self.next_record = batch.line, 0
-        return super().clean(batch)
-
-    def _correct_clock(self, draft: Draft) -> None:
-        sent = self.requests.sent_at[self._which]
-        given = {"received_at": pa.array(self.requests.received_at[self._which]),
-                 "sent_at": pa.array(sent, mask=sent == NO_TIME)}
-        for name, clock in given.items():
-            draft.columns[name] = pc.coalesce(draft.get(name), clock.cast(TIME))
-        super()._correct_clock(draft)
-
-
-def judge_events(requests: Requests, source: str, kinds: Mapping[str, Role], keys: Keys, *,
-                 people: bool = False) -> Judged:
-    """Clean posted events of one source.
+class Fast:
+    """Reads posted events and says of which the cleaner would surely accept.
 
     Args:
-        requests: Their records.
-        source: Who brought them.
         kinds: Declared kinds and their roles.
-        keys: The shop's keys.
-        people: Whether the raw identities are wanted, too.
     """
-    cleaner, parts, raw = _Arrivals(source, kinds, keys, requests), [], {}
-    for batch in _batches(requests, _EVENT_NAMES):
-        fitted = mappings.plan(cleaner.plan.mapping, batch.table.column_names, source, strict="nothing")
-        for part in in_parts(batch, fitted.columns.get("items")):
-            cleaner.plan = fitted
-            parts += _carefully(cleaner, part, source)
-        if people:
-            raw.update(_people(batch, fitted))
-    return _together(parts, requests, STAGED, source, raw)
 
+    def __init__(self, kinds: Mapping[str, Role]) -> None:
+        # kind -> needs an item, needs an order, needs nobody
+        self._kinds = {kind: (kind in NEEDS_ITEM, kind in NEEDS_ORDER, kind in NEEDS_NOBODY) for kind in kinds}
+        self._currencies: set[str] = set()
+        self._harmless: dict[str, bool] = {}
 
-def judge_rows(requests: Requests, table: str, source: str, keys: Keys) -> Judged:
-    """Clean posted rows of one of the other tables."""
-    cleaner = TableCleaner(mappings.Plan(mappings.Mapping(), {}, ()), table, keys, source)
-    cleaner.time_rule.slashed = False
-    parts: list[tuple[Cleaned, Numbers]] = []
-    for batch in _batches(requests, frozenset(TABLES[table].names) - {"props"}):
-        cleaner.plan = mappings.table_plan(cleaner.plan.mapping, table, batch.table.column_names, source,
-                                           strict="nothing")
-        parts += _carefully(cleaner, batch, source)
-    return _together(parts, requests, TABLES[table], source, {})
-
-
-def _batches(requests: Requests, names: frozenset[str]) -> Iterator[RawBatch]:
-    """The records as batches, our columns under our names; `line` is the index of a record."""
-    for batch in gather(_parts(requests)):
-        yield RawBatch(_spelled(batch.table, names), batch.line, batch.broken)
-
-
-def _parts(requests: Requests) -> Iterator[RawBatch]:
-    reader, before = _Reader(), None
-    for index, (text, request) in enumerate(zip(requests.texts, requests.request.tolist(), strict=True)):
-        if request != before:
-            reader.begin()
-            before = request
+    def request(self, records: bytes, received_at: int, sent_at: int | None) -> list[Event | None] | None:
+        """The events of a request; None for one that only the cleaner can judge; None for all where it is not plain."""
+        tidy = _tidiness(records)
+        if tidy is None:
+            return None
         try:
-            record = text.decode("utf-8")
+            posted = _ALL.decode(records)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        lists = [len(one.items) for one in posted if one.items]
+        if lists and not _shallow(records, 1 + len(posted) + len(lists) + sum(lists)):
+            return None
+        skew = 0 if sent_at is None else received_at - sent_at
+        event = self._event
+        return [event(one, received_at, skew, tidy) for one in posted]
+
+    def each(self, texts: Sequence[bytes], received_at: int, sent_at: int | None) -> list[Event | None]:
+        """The same, record by record: fields that are not ours are no hindrance where they are surely harmless."""
+        skew = 0 if sent_at is None else received_at - sent_at
+        names: set[str] = set()
+        out: list[Event | None] = []
+        for text in texts:
+            tidy = _tidiness(text)
+            posted = None if tidy is None or len(text) > RECORD_BYTES else self._posted(text, names)
+            out.append(None if posted is None else self._event(posted, received_at, skew, bool(tidy)))
+        if len(names) > _FEW_NAMES:
+            return [None] * len(texts)
+        return out
+
+    def _posted(self, text: bytes, names: set[str]) -> _Posted | None:
+        try:
+            found = _ANY.decode(text)
+            beyond = found.keys() - _FIELDS
+            if not all(type(found[name]) in _PLAIN and self._is_harmless(name) for name in beyond):
+                return None
+            posted = msgspec.convert({name: found[name] for name in found if name in _FIELDS}, _Posted)
+        except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError):
+            return None
+        names |= beyond
+        items = posted.items
+        return posted if not items or _shallow(text, 2 + len(items)) else None
+
+    def _is_harmless(self, name: str) -> bool:
+        """Whether a field of this name ends in props, whatever it holds."""
+        known = self._harmless.get(name)
+        if known is None:
+            known = mappings.spelling(name) not in EVENT_NAMES and name.isprintable() and "." not in name
+            if len(self._harmless) < 4096:
+                self._harmless[name] = known
+        return known
+
+    def _event(self, one: _Posted, received_at: int, skew: int, tidy: bool) -> Event | None:
+        needs = self._kinds.get(one.event)
+        if needs is None or not (tidy or _all_tidy(one)):
+            return None
+        when = self._when(one, received_at, skew)
+        customer, anonymous, order = _text(one.customer_id), _text(one.anonymous_id), _text(one.order_id)
+        if when is None or not (customer or anonymous or order or needs[2]) or (needs[1] and not order):
+            return None
+        things = (tuple([_id(item.item_id) for item in one.items]) if one.items
+                  else () if (thing := _text(one.item_id)) is None else (thing,))
+        if needs[0] and not things and (one.event != "purchase" or one.value is None or abs(one.value) > _SMALL):
+            return None
+        if not self._is_money_right(one):
+            return None
+        return Event(_id(one.event_id), one.event, when, customer, anonymous, _text(one.session_id), order,
+                     _text(one.request_id), things)
+
+    def _when(self, one: _Posted, received_at: int, skew: int) -> int | None:
+        """The time of an event, corrected for the sender's clock."""
+        if one.ts is not None and one.ts != "":
+            return _micros(one.ts)
+        client = None if one.client_ts is None else _micros(one.client_ts)
+        if client is None:
+            return None
+        if one.sent_at is not None and one.sent_at != "":
+            sent = _micros(one.sent_at)
+            if sent is None:
+                return None
+            skew = received_at - sent
+        return client + skew if _EARLIEST <= client + skew < _LATEST else None
+
+    def _is_money_right(self, one: _Posted) -> bool:
+        """No price or quantity below zero, and where there is money there is a currency."""
+        currency = one.currency
+        if currency and currency not in self._currencies:
+            if not (len(currency) == 3 and currency.isascii() and currency.isalpha()):
+                return False
+            self._currencies.add(currency)
+        if (one.price or 0) < 0 or (one.list_price or 0) < 0 or (one.quantity or 0) < 0:
+            return False
+        if not currency and any(getattr(one, name) is not None for name in MONEY_COLUMNS):
+            return False
+        for item in one.items or ():
+            if (item.price or 0) < 0 or (item.list_price or 0) < 0 or (item.quantity or 0) < 0:
+                return False
+            if not currency and (item.price, item.list_price, item.item_discount) != (None, None, None):
+                return False
+        return True
+
+
+def _tidiness(records: bytes) -> bool | None:
+    """Whether every string of a text is surely printable and without outer blanks; None where one may hold a NUL."""
+    if b"\\u0000" in records:
+        return None
+    if not records.isascii():
+        try:
+            records.decode("utf-8")  # the parser does not look into strings that it skips
         except UnicodeDecodeError:
-            reader.reject(bad_encoding(index, text.decode("utf-8", "backslashreplace")))
-            continue
-        if len(text) > RECORD_BYTES:
-            detail = say("the record is longer than {limit:,} bytes.", limit=RECORD_BYTES)
-            reader.reject(Broken(index, "too_large", detail, record))
-            continue
-        yield from reader.add(record, index)
-        if index % 4096 == 4095:
-            yield from reader.flush()
-    yield from reader.flush()
+            return None
+        return False
+    return b"\\" not in records and b'" ' not in records and b' "' not in records and b"\x7f" not in records
 
 
-def _spelled(table: pa.Table, ours_all: frozenset[str]) -> pa.Table:
-    """The table with our columns under our names, however each record spells them.
-
-    Of two spellings in one record, ours counts, then the first in the alphabet; the other cell stays under its name.
-    """
-    odd: dict[str, list[str]] = defaultdict(list)
-    for name in table.column_names:
-        ours = mappings.spelling(name)
-        if ours in ours_all and ours != name:
-            odd[ours].append(name)
-    if not odd:
-        return table
-    columns = {name: values.flat(table.column(name)) for name in table.column_names}
-    for ours, names in odd.items():
-        taken = columns.pop(ours, pa.nulls(table.num_rows, pa.string()))
-        for name in sorted(names):
-            moved = pc.and_(pc.is_null(taken), pc.is_valid(columns[name]))
-            taken, rest = pc.coalesce(taken, columns[name]), pc.if_else(moved, None, columns[name])
-            columns[name] = rest
-            if rest.null_count == len(rest):
-                del columns[name]
-        columns = {ours: taken, **columns}  # first, so that it is the one that is mapped
-    return pa.table(columns)
+def _all_tidy(one: _Posted) -> bool:
+    """Whether every id of an event is printable and without outer blanks."""
+    ids = [one.event_id, one.customer_id, one.anonymous_id, one.session_id, one.item_id, one.variant_id, one.order_id,
+           one.request_id]
+    for item in one.items or ():
+        ids += [item.item_id, item.variant_id]
+    return all(type(cell) is not str or not cell or (cell.isprintable() and cell[0] != " " and cell[-1] != " ")
+               for cell in ids)
 
 
-def _carefully(cleaner: Cleaner | TableCleaner, batch: RawBatch, source: str) -> list[tuple[Cleaned, Numbers]]:
-    """Clean a batch; a record at which the cleaner fails is set aside, and keeps no other from being stored."""
-    if batch.table.num_rows == 0:
-        return [(Cleaned.of_broken(batch, source), batch.line)]
+def _shallow(records: bytes, expected: int) -> bool:
+    """Whether nothing in a text can be nested too deep, nor its items be too many or too large."""
+    brackets = records.count(b"{") + records.count(b"[")
+    return brackets - expected <= _EXTRA and expected * len(records) <= MOST_REPEATED and expected <= MOST_ITEMS
+
+
+def _id(cell: str | int) -> str:
+    return cell if type(cell) is str else str(cell)
+
+
+def _text(cell: str | int | None) -> str | None:
+    return cell or None if cell is None or type(cell) is str else str(cell)
+
+
+def _micros(cell: str | int) -> int | None:
+    """A time in its plainest forms as microseconds UTC: ISO with `Z`, or an epoch in s, ms or us; None for others."""
+    if type(cell) is int:
+        found = (cell * 1_000_000 if 10**9 <= cell < 10**10 else cell * 1000 if 10**12 <= cell < 10**13
+                 else cell if 10**15 <= cell < 10**16 else -1)
+        return found if _EARLIEST <= found < _LATEST else None
+    assert isinstance(cell, str)
+    if len(cell) not in (20, 24, 27) or cell[4] + cell[7] + cell[10] + cell[13] + cell[16] + cell[-1] != "--T::Z":
+        return None
+    if cell[19] not in ".Z" or cell[11:13] == "24":
+        return None
     try:
-        return [(cleaner.clean(batch), batch.line)]
-    except (Refusal, ValueError, ArithmeticError, pa.ArrowException) as wrong:
-        n = batch.table.num_rows
-        if n == 1:
-            detail = say("the record cannot be read: {error}.", error=str(wrong).splitlines()[0][:200])
-            one = Broken(int(batch.line[0]), "unreadable", detail, "")
-            return [(Cleaned.of_broken(RawBatch(batch.table.slice(0, 0), batch.line[:0], [one, *batch.broken]), source),
-                     batch.line)]
-        half = n // 2
-        first = RawBatch(batch.table.slice(0, half), batch.line[:half], batch.broken)
-        second = RawBatch(batch.table.slice(half), batch.line[half:], [])
-        return _carefully(cleaner, first, source) + _carefully(cleaner, second, source)
-
-
-def _people(batch: RawBatch, plan: mappings.Plan) -> Iterator[tuple[int, tuple[str | None, str | None]]]:
-    n = batch.table.num_rows
-    customer, anonymous = (values.text(batch.table.column(plan.columns[name])).to_pylist() if name in plan.columns
-                           else [None] * n for name in ("customer_id", "anonymous_id"))
-    return zip(batch.line.tolist(), zip(customer, anonymous, strict=True), strict=True)
-
-
-def _together(parts: list[tuple[Cleaned, Numbers]], requests: Requests, schema: pa.Schema, source: str,
-              people: Mapping[int, tuple[str | None, str | None]]) -> Judged:
-    """The parts as one, each record under its own number and as it was written."""
-    rows, which = [schema.empty_table()], [np.zeros(0, np.int64)]
-    for cleaned, line in parts:
-        table = cleaned.events
-        if "record" in schema.names:
-            index = np.asarray(table.column("source_line").to_numpy(), np.int64)
-        else:  # rows of a table: all that were not rejected, in their order
-            index = line[~np.isin(line, cleaned.rejected.column("source_line").to_numpy())]
-        rows.append(table.select(schema.names))
-        which.append(index)
-    rejected = pa.concat_tables([REJECTED.empty_table(), *(cleaned.rejected for cleaned, _ in parts)])
-    bad = np.asarray(rejected.column("source_line").to_numpy(), np.int64)
-    index = np.concatenate(which)
-    identities = pa.concat_tables([VAULT.empty_table(), *(cleaned.identities for cleaned, _ in parts)])
-    return Judged(_numbered(pa.concat_tables(rows), index, requests), index, _as_written(rejected, bad, requests, source),
-                  bad, identities, people)
-
-
-def _numbered(rows: pa.Table, index: Numbers, requests: Requests) -> pa.Table:
-    if "record" not in rows.column_names:
-        return rows
-    own = {"record": pa.array(requests.number[index]), "source_line": pa.array(requests.place[index]),
-           "raw": pa.array(requests.texts, pa.binary()).take(pa.array(index))}
-    for name, cells in own.items():
-        rows = rows.set_column(rows.column_names.index(name), name, cells)
-    return rows.append_column("source_number", pa.array(requests.request[index].astype(np.int32)))
-
-
-def _as_written(rejected: pa.Table, index: Numbers, requests: Requests, source: str) -> pa.Table:
-    texts = [requests.texts[one].decode("utf-8", "backslashreplace") for one in index.tolist()]
-    own = {"record": pa.array(texts, pa.string()), "source_line": pa.array(requests.place[index]),
-           "file": pa.repeat(pa.scalar(source), len(texts))}
-    for name, cells in own.items():
-        rejected = rejected.set_column(rejected.column_names.index(name), name, cells)
-    return rejected
+        since = datetime.fromisoformat(cell[:-1]) - _ZERO
+    except ValueError:
+        return None
+    found = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    return found if _EARLIEST <= found < _LATEST else None

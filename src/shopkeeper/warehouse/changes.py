@@ -70,7 +70,8 @@ class Changes:
 
     def _load(self, keys: Sequence[str]) -> None:
         """Take apart the rows of these keys that were not touched before."""
-        wanted = {key: place for key in keys if key not in self._rows and (place := self._places().get(key)) is not None}
+        places = self._places()
+        wanted = {key: places[key] for key in keys if key not in self._rows and key in places}
         if wanted:
             found = self._old.take(pa.array(list(wanted.values()), pa.int64())).to_pylist()
             self._rows.update(zip(wanted, found, strict=True))

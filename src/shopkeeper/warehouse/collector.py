@@ -1,41 +1,37 @@
 """What takes records at the entrance: judged, written to the journal, acknowledged; by `folding` they become segments.
 
 A request is judged against the past (the index) and against what lies in the journal and is not folded yet (in memory).
-It is acknowledged once a `flush` that took it has returned. When a flush fails, everything that is not durable fails with
-it: a later record may have been called a duplicate of one that is not on disk.
+It is acknowledged once a `flush` that took it has returned. When a flush fails, everything that is not durable fails
+with it: a later record may have been called a duplicate of one that is not on disk.
 """
 
 from __future__ import annotations
 
-import json
 import threading
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 
 from shopkeeper.errors import Backlog, BadInput, Damaged
-from shopkeeper.events import rules
-from shopkeeper.events.entrance import Event, Judged, Requests, judge_events, judge_rows, split
+from shopkeeper.events.entrance import Event, split
 from shopkeeper.events.pseudonyms import Keys
 from shopkeeper.events.schema import TABLES, Role
 from shopkeeper.warehouse import journal as journals
 from shopkeeper.warehouse.changes import Changes
-from shopkeeper.warehouse.digests import by_record
 from shopkeeper.warehouse.folding import said_of
-from shopkeeper.warehouse.index import EventIndex, bodies, complete, event_keys, repaired
-from shopkeeper.warehouse.journal import Arrived, Counts, Damage, Disk, Journal, Opened, Torn
+from shopkeeper.warehouse.index import EventIndex, complete, event_keys, repaired
+from shopkeeper.warehouse.journal import Arrived, Counts, Damage, Disk, Frame, Journal, Opened, Torn
+from shopkeeper.warehouse.judging import Body, Read, Reader, Verdict, repeat
 from shopkeeper.warehouse.manifest import Manifest
 from shopkeeper.warehouse.store import Store, held, make_folder
 from shopkeeper.words import Sentence, say
 
 __all__ = ["Arrived", "Collector", "Limits", "Pending", "Recovered", "Ticket", "Verdict"]
-
-Key = tuple[str, int]  # (event_id, line)
 
 
 class OpenShop(Protocol):
@@ -72,27 +68,8 @@ class Limits:
     retry_after: float = 1.0
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What became of one record of a request.
-
-    Attributes:
-        index: Its place in the request, from 0.
-        outcome: `stored`, `duplicate` or `quarantined`.
-        reason: A code; None where it was not quarantined.
-        detail: The reason for a person.
-        event_id: Its name; None where it has none.
-    """
-
-    index: int
-    outcome: str
-    reason: str | None = None
-    detail: Sentence | None = None
-    event_id: str | None = None
-
-
 class Ticket:
-    """What became of a request; it counts once a flush has returned.
+    """What became of a request; it counts once a flush has returned. Of one that failed, every question is refused.
 
     Attributes:
         received: Records.
@@ -103,47 +80,61 @@ class Ticket:
         self._collector, self.received, self.durable = collector, received, False
         self._verdicts: list[Verdict] = []
         self._events: Sequence[Event] = ()
-        self.rows: Sequence[dict[str, Any]] = ()  # accepted rows of a table
-        self._open = False  # what is stored was not compared with the index yet
+        self._rows: Sequence[dict[str, Any]] = ()
+        self._open = False                       # it was not compared with the index yet
+        self._failed: BaseException | None = None
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
         """The records that were not plainly stored, in their order."""
-        self._close()
+        self._final()
         return tuple(sorted(self._verdicts, key=lambda one: one.index))
 
     @property
     def events(self) -> tuple[Event, ...]:
         """The accepted events."""
-        self._close()
+        self._final()
         return tuple(self._events)
+
+    @property
+    def rows(self) -> tuple[dict[str, Any], ...]:
+        """The rows of a table that changed it; of a deleted one, what was sent."""
+        self._final()
+        return tuple(self._rows)
 
     @property
     def duplicate(self) -> int:
         """Records that were there already."""
-        self._close()
+        self._final()
         return sum(one.outcome == "duplicate" for one in self._verdicts)
 
     @property
     def quarantined(self) -> int:
         """Records that were set aside with a reason."""
-        self._close()
+        self._final()
         return sum(one.outcome == "quarantined" for one in self._verdicts)
 
     @property
     def stored(self) -> int:
         """Records that were stored."""
-        self._close()
+        self._final()
         return self.received - len(self._verdicts)
 
-    def _close(self) -> None:
+    def _final(self) -> None:
+        if self._failed is not None:
+            raise self._failed
         if self._open:
-            self._collector._compare()
+            self._collector.compare()
 
 
 @dataclass(frozen=True)
 class Pending:
-    """What is durable in the journal and not folded yet: records, bytes, and since when the oldest lies there (µs UTC)."""
+    """What is durable in the journal and not folded yet.
+
+    Attributes:
+        records, bytes: How much.
+        since: When the oldest of it was received, microseconds UTC; None where there is nothing.
+    """
 
     records: int
     bytes: int
@@ -164,18 +155,85 @@ class Recovered:
         return said_of(self.torn, self.damage)
 
 
-@dataclass
+@dataclass(eq=False)
 class _Taken:
-    """A request that was taken: what is written, what its stored records are called, and its ticket."""
+    """A request that was taken: what is written, what its stored records are called, and its ticket.
+
+    Attributes:
+        ids: Of the records that are stored.
+        which: (ids,) their places in the request, from 0.
+        more: (place among the ids, line) of their rows beyond line 0.
+    """
 
     arrived: Arrived
     ticket: Ticket
-    ids: list[str] = field(default_factory=list)      # of the records that are stored
-    which: Sequence[int] = ()                         # (ids,) their places in the request
-    more: list[tuple[int, int]] = field(default_factory=list)  # (place in ids, line): rows beyond line 0
-    texts: list[bytes] | None = None
-    size: int = 0
-    file: int = 0
+    ids: list[str] = field(default_factory=list)
+    which: Sequence[int] = ()
+    more: list[tuple[int, int]] = field(default_factory=list)
+
+    def texts(self) -> list[bytes]:
+        """Its records as they were written."""
+        return split(self.arrived.records)
+
+
+class _Names:
+    """Who brought which event id, of what is not folded yet. An id can have several records: lines of one event."""
+
+    def __init__(self) -> None:
+        self.fresh: dict[str, _Taken] = {}                 # taken since the last flush began
+        self._writing: dict[str, _Taken] = {}              # on their way to the disk
+        self._durable: dict[int, dict[str, _Taken]] = {}   # journal file -> what lies in it
+        self._several: dict[str, list[_Taken]] = {}        # those beyond the first of an id
+
+    def are_new(self, ids: Sequence[str]) -> bool:
+        """Whether none of these is known, and none comes twice."""
+        return len(set(ids)) == len(ids) and all(known.keys().isdisjoint(ids) for known in self._all())
+
+    def find(self, name: str) -> list[_Taken]:
+        """Who brought records of this id."""
+        found = [known[name] for known in self._all() if name in known]
+        return found + self._several.get(name, [])
+
+    def add(self, taken: _Taken, *, new: bool) -> None:
+        """Remember the ids of a request; `new`: none of them is known."""
+        for name in () if new else taken.ids:
+            if self.find(name):
+                self._several.setdefault(name, []).append(taken)
+        names = dict.fromkeys(taken.ids, taken)
+        self.fresh.update(names if new else {name: one for name, one in names.items() if not self.find(name)})
+
+    def forget(self, name: str, taken: _Taken) -> None:
+        """Take back what turned out to be in the past."""
+        if self.fresh.get(name) is taken:
+            del self.fresh[name]
+        self._several[name] = [one for one in self._several.get(name, ()) if one is not taken]
+
+    def write(self) -> None:
+        """What is fresh goes to the disk."""
+        self._writing, self.fresh = self.fresh, {}
+
+    def wrote(self, number: int) -> None:
+        """It is there, in the journal file of this number."""
+        self._durable.setdefault(number, {}).update(self._writing)
+        self._writing = {}
+
+    def fail(self) -> None:
+        """Forget what is not durable."""
+        self.fresh, self._writing = {}, {}
+        self._several = {name: [one for one in takens if one.ticket.durable] for name, takens in self._several.items()}
+
+    def fold(self, upto: int, gone: Collection[_Taken]) -> None:
+        """Forget what is folded: the files up to this number, which held these requests."""
+        self._durable = {number: names for number, names in self._durable.items() if number > upto}
+        if self._several:
+            out = {id(one) for one in gone}
+            self._several = {name: kept for name, takens in self._several.items()
+                             if (kept := [one for one in takens if id(one) not in out])}
+
+    def _all(self) -> Iterator[dict[str, _Taken]]:
+        yield self.fresh
+        yield self._writing
+        yield from self._durable.values()
 
 
 class Collector:
@@ -188,13 +246,13 @@ class Collector:
     def __init__(self, store: Store, kinds: Mapping[str, Role], keys: Keys, limits: Limits, stack: ExitStack) -> None:
         self.store, self.kinds, self.keys, self.limits, self._stack = store, kinds, keys, limits, stack
         self.recovered = Recovered()
+        self._reader = Reader(kinds, keys, limits.request_records)
         self._lock, self._flushing = threading.RLock(), threading.Lock()
         self._waiting: list[_Taken] = []
-        self._inflight: list[_Taken] = []
-        self._open: list[_Taken] = []                      # not compared with the index yet
-        self._fresh: dict[str, list[_Taken]] = {}          # ids of what is not durable
-        self._durable: dict[int, list[_Taken]] = {}        # file -> what lies in it
-        self._ids: dict[str, list[_Taken]] = {}            # ids of what is durable
+        self._writing: list[_Taken] = []
+        self._open: list[_Taken] = []                # not compared with the index yet
+        self._durable: dict[int, list[_Taken]] = {}  # journal file -> what lies in it
+        self._names = _Names()
         self._tables: dict[str, Changes] = {}
         self._waiting_bytes = self._pending_bytes = self._pending_records = 0
         self._offsets: dict[str, str] = {}
@@ -230,41 +288,6 @@ class Collector:
             raise
         return made
 
-    def _recover(self, folder: Any, disk: Disk | None) -> None:
-        """Judge again what lies in the journal, cut off a torn tail, and begin behind it."""
-        there = journals.files(folder)
-        number, sequence = self._manifest.journal, 0
-        frames, records, torn, damage = 0, 0, [], []
-        for number, path in there:
-            if number <= self._manifest.journal:
-                continue
-            opened = Opened(path, self.keys.vault, newest=path == there[-1][1])
-            for one in opened:
-                if isinstance(one, Torn):
-                    torn.append(one)
-                elif isinstance(one, Damage):
-                    damage.append(one)
-                else:
-                    frames, sequence = frames + 1, max(sequence, one.sequence + 1)
-                    records += self._again(opened, one, number, damage)
-            for tail in torn[len(torn) - 1:]:
-                if tail.file == path.name:
-                    journals.cut(path, tail.at)
-        self._compare()
-        self._journal = Journal(folder, self.keys.vault, max(number, self._manifest.journal) + 1, sequence, disk)
-        self.recovered = Recovered(frames, records, tuple(torn), tuple(damage))
-
-    def _again(self, opened: Opened, frame: journals.Frame, number: int, damage: list[Damage]) -> int:
-        try:
-            arrived = opened.open(frame)
-            taken = self._judged(arrived)
-        except (ValueError, BadInput):
-            damage.append(Damage(opened.path.name, frame.at, len(frame.payload)))
-            return 0
-        taken.size = len(frame.payload)
-        self._keep([taken], number)
-        return taken.ticket.received
-
     @property
     def pending(self) -> Pending:
         """What is durable in the journal and not folded yet."""
@@ -285,6 +308,7 @@ class Collector:
             BadInput: It is no JSON array of records, or too large. Backlog: Too much waits already.
         """
         self._check(arrived)
+        read = self._reader.read(arrived)
         with self._lock:
             size = len(arrived.records)
             if self._waiting_bytes + size > self.limits.waiting_bytes:
@@ -292,11 +316,151 @@ class Collector:
             if self._pending_bytes + self._waiting_bytes + size > self.limits.pending_bytes:
                 raise self._backlog(say("{size:,} bytes wait in the journal for their place in the log.",
                                         size=self._pending_bytes))
-            taken = self._judged(arrived)
-            taken.size = size
+            taken = self._judged(arrived, read)
             self._waiting.append(taken)
             self._waiting_bytes += size
             return taken.ticket
+
+    def flush(self) -> None:
+        """Make everything that was taken so far durable: one write, one fsync.
+
+        Raises:
+            NotWritten: The disk did not take it. Everything that is not durable has failed and is forgotten.
+        """
+        with self._flushing:
+            with self._lock:
+                group = self._waiting
+                if not group:
+                    return
+                self.compare()
+                self._waiting, self._writing = [], group
+                self._names.write()
+            try:
+                number = self._journal.append([(one.arrived.pack(), _counts(one.ticket)) for one in group])
+            except BaseException as wrong:
+                self._fail(wrong)
+                raise
+            with self._lock:
+                self._writing = []
+                self._names.wrote(number)
+                self._waiting_bytes -= sum(len(one.arrived.records) for one in group)
+                self._keep(group, number)
+
+    def seal(self) -> bool:
+        """End the open journal file if it holds anything, so that it can be folded; whether it did."""
+        with self._flushing:
+            return self._journal.seal()
+
+    def refresh(self) -> None:
+        """Take the newest manifest: forget what is folded, and open what the index has become."""
+        with self._lock:
+            self.compare()
+            self._adopt_manifest()
+            done = [number for number in self._durable if number <= self._manifest.journal]
+            gone = [taken for number in done for taken in self._durable.pop(number)]
+            self._names.fold(self._manifest.journal, gone)
+            self._pending_bytes -= sum(len(taken.arrived.records) for taken in gone)
+            self._pending_records -= sum(taken.ticket.received for taken in gone)
+            self._offsets = {}
+            for taken in self._all_durable():
+                self._offsets |= taken.arrived.offsets
+            self._tables = {}
+
+    def close(self) -> None:
+        """Seal what is open and give the journal back. What was taken and not flushed is not stored."""
+        try:
+            self.seal()
+        finally:
+            self._stack.close()
+
+    def replay(self) -> Iterator[Event]:
+        """The accepted events that lie in the journal and not in the segments yet."""
+        with self._lock:
+            takens = [taken for taken in self._all_durable() if taken.arrived.table == "events"]
+        for taken in takens:
+            read = self._reader.read(taken.arrived)
+            kept = set(taken.which)
+            yield from (event for place, event in zip(read.which, read.events, strict=True) if place in kept)
+
+    def compare(self) -> None:
+        """Ask the index about everything that was taken and not compared yet; a flush does it by itself."""
+        with self._lock:
+            waiting, self._open = self._open, []
+            if any(taken.ids for taken in waiting) and self._index.entries:
+                self._ask([taken for taken in waiting if taken.ids])
+            for taken in waiting:
+                taken.ticket._open = False
+
+    # Opening and keeping
+
+    def _recover(self, folder: Path, disk: Disk | None) -> None:
+        """Judge again what lies in the journal, cut off a torn tail, and begin behind it."""
+        there = journals.files(folder)
+        number, sequence, found = self._manifest.journal, 0, Recovered()
+        for number, path in there:
+            if number <= self._manifest.journal:
+                continue
+            opened = Opened(path, self.keys.vault, newest=path == there[-1][1])
+            for one in opened:
+                if isinstance(one, Torn):
+                    found = replace(found, torn=(*found.torn, one))
+                    journals.cut(path, one.at)
+                elif isinstance(one, Damage):
+                    found = replace(found, damage=(*found.damage, one))
+                else:
+                    sequence = max(sequence, one.sequence + 1)
+                    found = self._again(opened, one, number, found)
+        self.compare()
+        self._journal = Journal(folder, self.keys.vault, max(number, self._manifest.journal) + 1, sequence, disk)
+        self.recovered = found
+
+    def _again(self, opened: Opened, frame: Frame, number: int, found: Recovered) -> Recovered:
+        try:
+            arrived = opened.open(frame)
+            taken = self._judged(arrived, self._reader.read(arrived))
+        except (ValueError, BadInput):
+            damage = Damage(opened.path.name, frame.at, len(frame.payload))
+            return replace(found, damage=(*found.damage, damage))
+        self.compare()
+        self._names.write()
+        self._names.wrote(number)
+        self._keep([taken], number)
+        return replace(found, frames=found.frames + 1, records=found.records + taken.ticket.received)
+
+    def _adopt_manifest(self) -> None:
+        manifest = self.store.manifest()
+        if not complete(manifest):
+            manifest = self._repaired()
+        self._manifest = manifest
+        self._index = EventIndex(self.store.path, manifest.index, self.keys.pseudonym)
+
+    def _repaired(self) -> Manifest:
+        with self.store.write("index", wait=60.0) as writer:
+            return repaired(writer, self.keys.pseudonym, f"index-{writer.manifest.version + 1}")
+
+    def _all_durable(self) -> list[_Taken]:
+        return [taken for group in self._durable.values() for taken in group]
+
+    def _keep(self, group: list[_Taken], number: int) -> None:
+        """Remember what has become durable."""
+        self._durable.setdefault(number, []).extend(group)
+        for taken in group:
+            taken.ticket.durable = True
+            self._pending_bytes += len(taken.arrived.records)
+            self._pending_records += taken.ticket.received
+            if taken.arrived.offsets:
+                self._offsets |= taken.arrived.offsets
+
+    def _fail(self, wrong: BaseException) -> None:
+        """Forget everything that is not durable; whoever asks for its tickets is told."""
+        with self._lock:
+            for taken in (*self._writing, *self._waiting):
+                taken.ticket._failed = wrong
+            self._waiting, self._writing, self._open = [], [], []
+            self._names.fail()
+            self._waiting_bytes, self._tables = 0, {}
+
+    # Bounds
 
     def _check(self, arrived: Arrived) -> None:
         if len(arrived.records) > self.limits.request_bytes:
@@ -313,298 +477,130 @@ class Collector:
         refusal.retry_after = self.limits.retry_after
         return refusal
 
-    def flush(self) -> None:
-        """Make everything that was taken so far durable: one write, one fsync.
+    # Judging
 
-        Raises:
-            NotWritten: The disk did not take it. Everything that is not durable has failed and is forgotten.
-        """
-        with self._flushing:
-            with self._lock:
-                self._compare()
-                group, self._waiting = self._waiting, []
-                self._inflight = group
-            if not group:
-                return
-            try:
-                number = self._journal.append([(one.arrived.pack(), _counts(one.ticket)) for one in group])
-            except BaseException:
-                self._fail()
-                raise
-            with self._lock:
-                self._inflight = []
-                self._keep(group, number)
-
-    def _keep(self, group: list[_Taken], number: int) -> None:
-        """Remember what has become durable."""
-        self._durable.setdefault(number, []).extend(group)
-        for taken in group:
-            taken.file, taken.ticket.durable = number, True
-            self._pending_bytes += taken.size
-            self._pending_records += taken.ticket.received
-            self._offsets |= taken.arrived.offsets
-            for name in taken.ids:
-                self._ids.setdefault(name, []).append(taken)
-        self._fresh = {}
-        self._waiting_bytes = 0
-        for taken in self._waiting:
-            self._waiting_bytes += taken.size
-            for name in taken.ids:
-                self._fresh.setdefault(name, []).append(taken)
-
-    def _fail(self) -> None:
-        """Forget everything that is not durable."""
-        with self._lock:
-            self._waiting, self._inflight, self._open = [], [], []
-            self._fresh, self._waiting_bytes, self._tables = {}, 0, {}
-
-    def seal(self) -> bool:
-        """End the open journal file if it holds anything, so that it can be folded; whether it did."""
-        with self._flushing:
-            return self._journal.seal()
-
-    def refresh(self) -> None:
-        """Take the newest manifest: forget what is folded, and open what the index has become."""
-        with self._lock:
-            self._compare()
-            self._adopt_manifest()
-            for number in [one for one in self._durable if one <= self._manifest.journal]:
-                for taken in self._durable.pop(number):
-                    self._pending_bytes -= taken.size
-                    self._pending_records -= taken.ticket.received
-            self._offsets, self._ids = {}, {}
-            for takens in self._durable.values():
-                for taken in takens:
-                    self._offsets |= taken.arrived.offsets
-                    for name in taken.ids:
-                        self._ids.setdefault(name, []).append(taken)
-            self._tables = {}
-
-    def close(self) -> None:
-        """Seal what is open and give the journal back. What was taken and not flushed is not stored."""
-        try:
-            self.seal()
-        finally:
-            self._stack.close()
-
-    def replay(self) -> Iterator[Event]:
-        """The accepted events that lie in the journal and not in the segments yet."""
-        with self._lock:
-            takens = [taken for group in self._durable.values() for taken in group]
-        for taken in takens:
-            if taken.arrived.table == "events":
-                yield from self._events_of(taken)
-
-    def _events_of(self, taken: _Taken) -> list[Event]:
-        requests = Requests.of(split(taken.arrived.records), taken.arrived.received_at, taken.arrived.sent_at)
-        judged = judge_events(requests, taken.arrived.source, self.kinds, self.keys, people=True)
-        found = dict(_accepted(judged))
-        return [event for place in sorted(taken.which) for event in [found[place][1]]]
-
-    # ------------------------------------------------------------------------------------------------ judging
-
-    def _adopt_manifest(self) -> None:
-        manifest = self.store.manifest()
-        if not complete(manifest):
-            with self.store.write("index", wait=60.0) as writer:
-                manifest = repaired(writer, self.keys.pseudonym, f"index-{writer.manifest.version + 1}")
-        self._manifest = manifest
-        self._index = EventIndex(self.store.path, manifest.index, self.keys.pseudonym)
-
-    def _judged(self, arrived: Arrived) -> _Taken:
-        """Judge a request by itself and by what is pending; the index is asked in `_compare`."""
-        texts = split(arrived.records)
-        if len(texts) > self.limits.request_records:
-            raise BadInput(say("the request has {n:,} records; the limit is {limit:,}.", n=len(texts),
-                               limit=self.limits.request_records), do=[say("send fewer records at a time.")],
-                           why=say("nothing of it was taken."))
-        ticket = Ticket(self, len(texts))
-        taken = _Taken(arrived, ticket, texts=texts)
-        requests = Requests.of(texts, arrived.received_at, arrived.sent_at)
-        if arrived.table != "events":
-            self._judge_rows(taken, requests)
+    def _judged(self, arrived: Arrived, read: Read) -> _Taken:
+        """Compare what was read with what is pending; the index is asked in `compare`."""
+        taken = _Taken(arrived, Ticket(self, read.received))
+        taken.ticket._verdicts = list(read.verdicts)
+        if read.judged is not None:
+            self._change(taken, read)
             return taken
-        judged = judge_events(requests, arrived.source, self.kinds, self.keys, people=True)
-        ticket._verdicts += _rejections(judged)
-        self._settle(taken, judged)
+        if self._names.are_new(read.ids):
+            self._accept(taken, read, range(len(read.ids)), new=True)
+        else:
+            self.compare()  # what is called a repeat must be one of something that is stored
+            self._accept(taken, read, self._first(taken, read), new=False)
         self._open.append(taken)
-        ticket._open = True
+        taken.ticket._open = True
         return taken
 
-    def _settle(self, taken: _Taken, judged: Judged) -> None:
-        """Tell apart, record by record, what is new, known with the same body, and known with another."""
-        accepted = _accepted(judged)
-        digests = _digests(judged)
-        if self._open and any(event.event_id in self._fresh for _, (_, event) in accepted):
-            self._compare()  # what is called a repeat must be one of something that is stored
-        seen: dict[Key, bytes] = {}
-        events, which = [], []
-        for place, (lines, event) in accepted:
-            name = event.event_id
-            earlier = self._fresh.get(name, []) + self._ids.get(name, [])
-            known = {key: digest for one in earlier for key, digest in self._rows_of(one, name)}
-            known |= {key: digest for key, digest in seen.items() if key[0] == name}
-            hits = [known[name, line] for line in lines if (name, line) in known]
+    def _accept(self, taken: _Taken, read: Read, kept: Sequence[int], *, new: bool) -> None:
+        """Keep these of the accepted records as stored."""
+        whole = len(kept) == len(read.ids)
+        taken.ids = list(read.ids) if whole else [read.ids[at] for at in kept]
+        taken.which = read.which if whole else [read.which[at] for at in kept]
+        taken.ticket._events = read.events if whole else [read.events[at] for at in kept]
+        taken.more = [(place, line) for place, at in enumerate(kept) for line in read.lines_of(at) if line]
+        self._names.add(taken, new=new)
+
+    def _first(self, taken: _Taken, read: Read) -> list[int]:
+        """Which accepted records are the first of their name and line; the verdict on the others is given."""
+        earlier = {name: [(one, place) for one in self._names.find(name) for known, place in
+                          zip(one.ids, one.which, strict=True) if known == name] for name in read.ids}
+        own: dict[str, list[tuple[_Taken, int]]] = {}
+        for name, place in zip(read.ids, read.which, strict=True):
+            own.setdefault(name, []).append((taken, place))
+        bodies = self._bodies([one for name in own for one in (*earlier[name], *own[name])
+                               if len(earlier[name]) + len(own[name]) > 1])
+        kept: list[int] = []
+        for at, (name, place) in enumerate(zip(read.ids, read.which, strict=True)):
+            rows = {line: bodies[one].digest for one in earlier[name] for line in bodies[one].lines}
+            hits = [rows[line] for line in read.lines_of(at) if line in rows]
             if hits:
-                same = all(hit == digests[place] for hit in hits)
-                taken.ticket._verdicts.append(_repeat(place, name, same))
-                continue
-            seen |= {(name, line): digests[place] for line in lines}
-            taken.more += [(len(which), line) for line in lines if line]
-            taken.ids.append(name)
-            which.append(place)
-            events.append(event)
-        taken.which, taken.ticket._events = which, events
-        for name in taken.ids:
-            self._fresh.setdefault(name, []).append(taken)
+                same = all(hit == bodies[taken, place].digest for hit in hits)
+                taken.ticket._verdicts.append(repeat(place, name, same=same))
+            else:
+                kept.append(at)
+                earlier[name].append((taken, place))
+        return kept
 
-    def _rows_of(self, taken: _Taken, name: str) -> list[tuple[Key, bytes]]:
-        """The rows of an earlier request's records of this name, each with the digest of its record."""
-        places = [place for one, place in zip(taken.ids, taken.which, strict=True) if one == name]
-        texts = taken.texts or split(taken.arrived.records)
-        requests = Requests.of(texts, taken.arrived.received_at, taken.arrived.sent_at)
-        judged = judge_events(requests, taken.arrived.source, self.kinds, self.keys)
-        digests = _digests(judged)
-        return [((name, line), digests[place]) for place, (lines, _) in _accepted(judged) if place in places
-                for line in lines]
+    def _bodies(self, records: Collection[tuple[_Taken, int]]) -> Mapping[tuple[_Taken, int], Body]:
+        """The bodies of records of any requests."""
+        wanted: dict[_Taken, list[int]] = {}
+        for taken, place in records:
+            wanted.setdefault(taken, []).append(place)
+        return {(taken, place): body for taken, places in wanted.items()
+                for place, body in self._reader.bodies(taken.arrived, sorted(set(places))).items()}
 
-    def _compare(self) -> None:
-        """Ask the index about everything that was taken and not compared yet."""
-        with self._lock:
-            waiting, self._open = self._open, []
-            names = [name for taken in waiting for name in taken.ids]
-            if names:
-                self._ask(waiting, names)
-            for taken in waiting:
-                taken.ticket._open = False
-
-    def _ask(self, waiting: list[_Taken], names: list[str]) -> None:
-        base, lines, owner = 0, np.zeros(len(names), np.int32), list(range(len(names)))
-        rows = list(names)
-        extra: list[int] = []
-        for taken in waiting:
-            for at, line in taken.more:
-                rows.append(taken.ids[at])
-                extra.append(line)
-                owner.append(base + at)
-            base += len(taken.ids)
-        keys = event_keys(pa.array(rows, pa.string()), np.concatenate([lines, np.array(extra, np.int32)]),
-                          self.keys.pseudonym)
-        known, body = self._find(keys)
+    def _ask(self, waiting: Sequence[_Taken]) -> None:
+        """Ask the index about the rows of requests, all at once."""
+        starts = np.cumsum([0, *(len(taken.ids) for taken in waiting)])
+        names = [name for taken in waiting for name in taken.ids]
+        more = [(start + at, line) for start, taken in zip(starts.tolist(), waiting, strict=False)
+                for at, line in taken.more]
+        owner = np.array([*range(len(names)), *(at for at, _ in more)], np.int64)
+        lines = np.array([0] * len(names) + [line for _, line in more], np.int32)
+        rows = pa.array(names + [names[at] for at, _ in more], pa.string())
+        known, body = self._find(event_keys(rows, lines, self.keys.pseudonym))
         hits: dict[int, list[int]] = {}
         for row in np.flatnonzero(known).tolist():
-            hits.setdefault(owner[row], []).append(int(body[row]))
-        base = 0
-        for taken in waiting:
-            mine = {at - base: hits[at] for at in hits if base <= at < base + len(taken.ids)}
-            base += len(taken.ids)
+            hits.setdefault(int(owner[row]), []).append(int(body[row]))
+        for start, taken in zip(starts.tolist(), waiting, strict=False):
+            mine = {at - start: found for at, found in hits.items() if start <= at < start + len(taken.ids)}
             if mine:
-                self._known(taken, mine)
+                self._take_back(taken, mine)
 
     def _find(self, keys: Any) -> Any:
         try:
             return self._index.find(keys)
         except Damaged:
-            with self.store.write("index", wait=60.0) as writer:
-                self._manifest = repaired(writer, self.keys.pseudonym, f"index-{writer.manifest.version + 1}")
+            self._manifest = self._repaired()
             self._index = EventIndex(self.store.path, self._manifest.index, self.keys.pseudonym)
             return self._index.find(keys)
 
-    def _known(self, taken: _Taken, hits: Mapping[int, list[int]]) -> None:
-        """Take back what turns out to be in the past already."""
-        requests = Requests.of(taken.texts or split(taken.arrived.records), taken.arrived.received_at,
-                               taken.arrived.sent_at)
-        judged = judge_events(requests, taken.arrived.source, self.kinds, self.keys)
-        digests = _digests(judged)
+    def _take_back(self, taken: _Taken, hits: Mapping[int, Sequence[int]]) -> None:
+        """Take back what turns out to be in the past already.
+
+        Args:
+            taken: A request.
+            hits: Place among its ids -> what the index says of the rows that it knows.
+        """
+        bodies = self._reader.bodies(taken.arrived, [taken.which[at] for at in hits])
         for at, found in hits.items():
-            place = taken.which[at]
-            own = int.from_bytes(digests[place][:8], "little")
-            taken.ticket._verdicts.append(_repeat(place, taken.ids[at], all(one == own for one in found)))
-            bucket = self._fresh.get(taken.ids[at], [])
-            if taken in bucket:
-                bucket.remove(taken)
+            own = int.from_bytes(bodies[taken.which[at]].digest[:8], "little")
+            same = all(one == own for one in found)
+            taken.ticket._verdicts.append(repeat(taken.which[at], taken.ids[at], same=same))
         kept = [at for at in range(len(taken.ids)) if at not in hits]
         moved = {at: new for new, at in enumerate(kept)}
+        names = [taken.ids[at] for at in hits]
         taken.more = [(moved[at], line) for at, line in taken.more if at in moved]
         taken.ticket._events = [taken.ticket._events[at] for at in kept]
         taken.ids, taken.which = [taken.ids[at] for at in kept], [taken.which[at] for at in kept]
+        for name in set(names) - set(taken.ids):
+            self._names.forget(name, taken)
 
-    def _judge_rows(self, taken: _Taken, requests: Requests) -> None:
-        arrived = taken.arrived
-        judged = judge_rows(requests, arrived.table, arrived.source, self.keys)
-        taken.ticket._verdicts += _rejections(judged)
-        rows = judged.rows.to_pylist()
-        changed = self._table(arrived.table).apply(arrived.change, rows)
-        places = judged.row_record.tolist()
-        taken.ticket._verdicts += [Verdict(place, "duplicate") for place, new in zip(places, changed, strict=True)
-                                   if not new]
-        taken.ticket.rows = [row for row, new in zip(rows, changed, strict=True) if new]
+    def _change(self, taken: _Taken, read: Read) -> None:
+        """Apply a change of a table to what it is with everything that is pending."""
+        assert read.judged is not None
+        rows = read.judged.rows.to_pylist()
+        changed = self._table(taken.arrived.table).apply(taken.arrived.change, rows)
+        taken.ticket._verdicts += [Verdict(place, "duplicate") for place, new in
+                                   zip(read.judged.row_record.tolist(), changed, strict=True) if not new]
+        taken.ticket._rows = [row for row, new in zip(rows, changed, strict=True) if new]
 
     def _table(self, name: str) -> Changes:
         """A table as it stands with everything that is pending."""
         if name not in self._tables:
             changes = Changes(name, self.store.read_table(self._manifest, name))
-            pending = [taken for group in self._durable.values() for taken in group]
-            for taken in (*pending, *self._inflight, *self._waiting):
+            for taken in (*self._all_durable(), *self._writing, *self._waiting):
                 if taken.arrived.table == name:
-                    arrived = taken.arrived
-                    requests = Requests.of(split(arrived.records), arrived.received_at, arrived.sent_at)
-                    changes.apply(arrived.change, judge_rows(requests, name, arrived.source, self.keys).rows.to_pylist())
+                    judged = self._reader.read(taken.arrived).judged
+                    assert judged is not None
+                    changes.apply(taken.arrived.change, judged.rows.to_pylist())
             self._tables[name] = changes
         return self._tables[name]
 
 
 def _counts(ticket: Ticket) -> Counts:
     return Counts(ticket.received, ticket.stored, ticket.duplicate)
-
-
-def _accepted(judged: Judged) -> list[tuple[int, tuple[list[int], Event]]]:
-    """The accepted records in their order: place, its lines, and the event; repeats without an id are named apart."""
-    names = ("event_id", "event", "line", "session_id", "order_id", "request_id", "item_id", "own_id")
-    table = judged.rows
-    ts = table.column("ts").cast(pa.int64()).to_pylist()
-    columns = {name: table.column(name).to_pylist() for name in names}
-    found: dict[int, tuple[list[int], Event]] = {}
-    order = sorted(range(len(ts)), key=lambda row: (int(judged.row_record[row]), columns["line"][row]))
-    repeats: Counter[str] = Counter()
-    for row in order:
-        place = int(judged.row_record[row])
-        cell = {name: column[row] for name, column in columns.items()}
-        if place not in found:
-            name = cell["event_id"]
-            if not cell["own_id"]:
-                name, repeats[name] = _named(name, repeats[name]), repeats[name] + 1
-            customer, anonymous = judged.people.get(place, (None, None))
-            found[place] = ([], Event(name, cell["event"], ts[row], customer, anonymous, cell["session_id"],
-                                      cell["order_id"], cell["request_id"]))
-        lines, event = found[place]
-        lines.append(cell["line"])
-        if cell["item_id"] is not None:
-            event.items = (*event.items, cell["item_id"])
-    return list(found.items())
-
-
-def _named(name: str, occurrence: int) -> str:
-    return name if occurrence == 0 else f"{name}-{occurrence}"
-
-
-def _digests(judged: Judged) -> dict[int, bytes]:
-    """The digest of each accepted record."""
-    table, _ = by_record(judged.rows)
-    return dict(zip(judged.row_record.tolist(), table.column("digest").to_pylist(), strict=True))
-
-
-def _rejections(judged: Judged) -> list[Verdict]:
-    rows = judged.rejected.select(["reason", "detail"]).to_pylist()
-    return [Verdict(place, "quarantined", row["reason"], _detail(row["reason"], row["detail"]))
-            for place, row in zip(judged.rejected_record.tolist(), rows, strict=True)]
-
-
-def _detail(reason: str, detail: str | None) -> Sentence | None:
-    return Sentence.from_dict(json.loads(detail)) if detail else rules.advice(reason)
-
-
-def _repeat(place: int, name: str, same: bool) -> Verdict:
-    if same:
-        return Verdict(place, "duplicate", event_id=name)
-    return Verdict(place, "quarantined", "conflict", rules.advice("conflict"), name)

@@ -1,7 +1,7 @@
 """The journal becomes segments, tables and quarantine: through the same cleaner and the same comparison as files.
 
-One commit takes in all sealed files: their records, their positions in brokers, and the number of the last file. After it
-the files are removed; one that is still there, because a crash came between, is removed unread the next time.
+One commit takes in all sealed files: their records, their positions in brokers, and the number of the last file. After
+it the files are removed; one that is still there, because a crash came between, is removed unread the next time.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ import pyarrow as pa
 
 from shopkeeper.asking import Progress, silent
 from shopkeeper.errors import ShopBusy
-from shopkeeper.events.entrance import Judged, Requests, judge_events, judge_rows, split
+from shopkeeper.events.arrivals import Judged, Requests, judge_events, judge_rows
+from shopkeeper.events.entrance import split
 from shopkeeper.events.pseudonyms import VAULT, Keys, seal
 from shopkeeper.events.schema import Role
 from shopkeeper.warehouse import journal as journals
 from shopkeeper.warehouse.changes import Changes
 from shopkeeper.warehouse.journal import Arrived, Counts, Damage, Frame, Opened, Torn
 from shopkeeper.warehouse.manifest import Import, Manifest, Segment
-from shopkeeper.warehouse.segments import Intake, Settled
+from shopkeeper.warehouse.segments import Settled
 from shopkeeper.warehouse.store import Store, Writer, durable_write, held, sync_folder
 from shopkeeper.words import Sentence, say
 
@@ -62,7 +63,12 @@ class Folded:
 
 @dataclass(frozen=True)
 class Unfolded:
-    """What lies in the journal and is not folded yet, by the frames' heads: records, as the entrance counted them, and bytes."""
+    """What lies in the journal and is not folded yet, by the heads of its frames.
+
+    Attributes:
+        records, bytes: How much.
+        stored, duplicate: Records, as the entrance counted them.
+    """
 
     records: int = 0
     bytes: int = 0

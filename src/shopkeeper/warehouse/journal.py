@@ -3,11 +3,11 @@
     file     head (twice), frame, frame, ..., end
     head     mark, version, number, 16 random bytes, check of the key; CRC-32 of these
     frame    mark, length, sequence, counts of records, CRC-32 of the payload; CRC-32 of these; payload
-    payload  AES-256-GCM (the key from the vault's key and the random bytes, the nonce from the sequence) of an `Arrived`
+    payload  AES-256-GCM (key: of the vault's key and the random bytes; nonce: the sequence) of an `Arrived`
     end      a frame of no length: the file is whole, and nothing is ever added to it
 
-A frame counts once it is fsynced. An incomplete frame at the end of the newest file is a torn tail: nobody was ever told
-that it is stored. Anything else that is not as written is damage; it is named, and what stands behind it is still read.
+A frame counts once it is fsynced. An incomplete frame at the end of the newest file is a torn tail: nobody was ever
+told that it is stored. Anything else that is not as written is damage; it is named, and what stands behind it is read.
 """
 
 from __future__ import annotations
@@ -202,7 +202,7 @@ class Journal:
         try:
             if self._file is None:
                 self._begin()
-            assert self._file is not None and self._cipher is not None
+            assert self._file is not None
             data = b"".join(self._framed(sequence, payload, counts)
                             for sequence, (payload, counts) in enumerate(frames, self.sequence))
             self._write(self._file, data)
@@ -403,7 +403,7 @@ def _next(data: mmap.mmap, at: int) -> int | None:
 
 
 def _unfinished(data: mmap.mmap, at: int) -> bool:
-    """Whether what stands at the end can be a frame whose writing was cut off: it is too short, or nothing but zeros."""
+    """Whether what stands at the end can be a frame whose writing was cut off: too short, or nothing but zeros."""
     rest = len(data) - at
     if rest < _FRAME_HEAD:
         return True
