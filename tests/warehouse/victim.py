@@ -1,6 +1,7 @@
 """A process that ingests batches in children of its own, so that a test can kill one at any moment.
 
-It reads one JSON line a batch from its standard input: `shop`, `batch`, `stepwise`. It answers with the child's pid.
+It reads one JSON line a batch from its standard input: `shop`, `batch`, `stepwise`; where the batch is null, the child
+compacts the shop instead, until nothing is due. It answers with the child's pid.
 A stepwise child says `step NAME` before each write, fsync and rename, and waits for a line; of another it is told when
 to look after it. At last comes `killed` or `ended`. The parent never opens an engine, so each child begins clean.
 """
@@ -14,7 +15,10 @@ from contextlib import suppress
 
 import pyarrow.parquet as pq
 
+from shopkeeper.warehouse.compaction import compact
+from shopkeeper.warehouse.store import Store
 from warehouse.batches import ingest
+from warehouse.logs import KEYS
 
 
 def tell(text):
@@ -44,7 +48,11 @@ def child(order):
     if order["stepwise"]:
         os.fsync, os.replace = announced("fsync", os.fsync), announced("replace", os.replace)
         pq.ParquetWriter.write_table = announced("write", pq.ParquetWriter.write_table)
-    ingest(order["shop"], order["batch"])
+    if order["batch"] is None:
+        while compact(Store(order["shop"]), KEYS) is not None:
+            continue
+    else:
+        ingest(order["shop"], order["batch"])
 
 
 def warm_up():

@@ -149,7 +149,7 @@ def write_run(root: str | os.PathLike[str], name: str, keys: Hashes, bodies: Num
 def _to_merge(runs: Sequence[IndexRun], entries: int, limit: int) -> tuple[IndexRun, ...]:
     """Which runs belong together with `entries` new ones: the small, and each that is not RATIO times what is smaller.
 
-    So each run holds more than RATIO times what all smaller ones hold together: 10^8 entries lie in at most 8 runs.
+    So each run holds more than RATIO times what all smaller ones hold together, as far as the limit goes.
     """
     ascending = sorted(runs, key=lambda one: one.entries)
     taken = 0
