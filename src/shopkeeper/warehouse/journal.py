@@ -212,7 +212,7 @@ class Journal:
         except OSError as wrong:
             self._abandon()
             raise not_written(wrong) from wrong
-        self._size += len(data)
+        self._size += len(data) if self._size else _HEADS + len(data)
         self.sequence += len(frames)
         number = self.number
         if self._size >= LARGEST_FILE:
