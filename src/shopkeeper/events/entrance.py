@@ -11,12 +11,13 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import msgspec
+import numpy as np
 
 from shopkeeper.errors import BadInput
 from shopkeeper.events import mapping as mappings
 from shopkeeper.events.arrivals import EVENT_NAMES, RECORD_BYTES
 from shopkeeper.events.items import MOST_ITEMS, MOST_REPEATED
-from shopkeeper.events.schema import MONEY_COLUMNS, NEEDS_ITEM, NEEDS_NOBODY, NEEDS_ORDER, Role
+from shopkeeper.events.schema import NEEDS_ITEM, NEEDS_NOBODY, NEEDS_ORDER, Role
 from shopkeeper.events.times import EARLIEST, LATEST
 from shopkeeper.words import say
 
@@ -25,7 +26,7 @@ __all__ = ["Event", "Fast", "split"]
 _ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
 
 
-class Event(msgspec.Struct):
+class Event(msgspec.Struct, gc=False):
     """An accepted event as live state needs it. Identities are raw: they are kept in memory only.
 
     Attributes:
@@ -61,7 +62,8 @@ def split(records: bytes) -> list[bytes]:
                        why=say("nothing of it was taken.")) from wrong
 
 
-_Id = Annotated[str, msgspec.Meta(max_length=128)]                      # 128 characters are at most 512 bytes
+_Id = Annotated[str, msgspec.Meta(max_length=128)]  # 128 characters are at most 512 bytes
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 _Whole = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _Number = _Whole | float | None
 
@@ -69,7 +71,7 @@ _Number = _Whole | float | None
 class _Item(msgspec.Struct, gc=False):
     """An item of a posted event, as far as it decides; other fields are kept in props, whatever they are."""
 
-    item_id: Annotated[str, msgspec.Meta(min_length=1, max_length=128)] | _Whole
+    item_id: _Name | _Whole
     variant_id: _Id | _Whole | None = None
     quantity: _Number = None
     price: _Number = None
@@ -77,19 +79,13 @@ class _Item(msgspec.Struct, gc=False):
     item_discount: _Number = None
 
 
-class _Posted(msgspec.Struct, forbid_unknown_fields=True):
-    """A posted event of which every field is of the type that it should be."""
+class _Common(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, gc=False):
+    """The fields of a posted event that are no ids, each of the type that it should be."""
 
-    event_id: Annotated[str, msgspec.Meta(min_length=1, max_length=128)] | _Whole
     event: str
     ts: str | _Whole | None = None
     client_ts: str | _Whole | None = None
     sent_at: str | _Whole | None = None
-    customer_id: _Id | _Whole | None = None
-    anonymous_id: _Id | _Whole | None = None
-    session_id: _Id | _Whole | None = None
-    item_id: _Id | _Whole | None = None
-    variant_id: _Id | _Whole | None = None
     quantity: _Number = None
     price: _Number = None
     list_price: _Number = None
@@ -97,10 +93,8 @@ class _Posted(msgspec.Struct, forbid_unknown_fields=True):
     stock: _Number = None
     list_id: str | None = None
     position: _Number = None
-    request_id: _Id | _Whole | None = None
     query: str | None = None
     results: _Number = None
-    order_id: _Id | _Whole | None = None
     cart_id: str | None = None
     step: str | None = None
     currency: str | None = None
@@ -131,15 +125,42 @@ class _Posted(msgspec.Struct, forbid_unknown_fields=True):
     consent: str | None = None
     items: list[_Item] | None = None
 
+
+class _Plain(_Common, forbid_unknown_fields=True, kw_only=True, gc=False):
+    """A posted event whose ids are texts."""
+
+    event_id: _Name
+    customer_id: _Id | None = None
+    anonymous_id: _Id | None = None
+    session_id: _Id | None = None
+    item_id: _Id | None = None
+    variant_id: _Id | None = None
+    request_id: _Id | None = None
+    order_id: _Id | None = None
+
+
+class _Posted(_Common, forbid_unknown_fields=True, kw_only=True, gc=False):
+    """A posted event whose ids may be whole numbers, too."""
+
+    event_id: _Name | _Whole
+    customer_id: _Id | _Whole | None = None
+    anonymous_id: _Id | _Whole | None = None
+    session_id: _Id | _Whole | None = None
+    item_id: _Id | _Whole | None = None
+    variant_id: _Id | _Whole | None = None
+    request_id: _Id | _Whole | None = None
+    order_id: _Id | _Whole | None = None
+
 _SMALL = 1e13                      # money that surely fits
 _EXTRA = 60                        # brackets beyond those that are expected: so many cannot nest too deep
 _FEW_NAMES = 64                    # names of other fields in a request that are surely not too many
-_ALL = msgspec.json.Decoder(list[_Posted])
+_PLAINEST, _ALL = msgspec.json.Decoder(list[_Plain]), msgspec.json.Decoder(list[_Posted])
 _ANY = msgspec.json.Decoder(dict[str, Any])
 _FIELDS = frozenset(_Posted.__struct_fields__)
 _ZERO = datetime(1970, 1, 1)
 _EARLIEST, _LATEST = ((moment - _ZERO) // timedelta(microseconds=1) for moment in (EARLIEST, LATEST))
-_PLAIN = (str, int, float, bool, type(None))
+_SIMPLE = (str, int, float, bool, type(None))
+_QUOTE, _BLANK = ord('"'), ord(" ")
 
 
 class Fast:
@@ -160,16 +181,41 @@ class Fast:
         tidy = _tidiness(records)
         if tidy is None:
             return None
-        try:
-            posted = _ALL.decode(records)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        posted = _decoded(records)
+        if posted is None:
             return None
         lists = [len(one.items) for one in posted if one.items]
         if lists and not _shallow(records, 1 + len(posted) + len(lists) + sum(lists)):
             return None
         skew = 0 if sent_at is None else received_at - sent_at
-        event = self._event
-        return [event(one, received_at, skew, tidy) for one in posted]
+        if tidy and posted and type(posted[0]) is _Plain:
+            return self._plain(posted, received_at, skew)  # type: ignore[arg-type]  # all are of one type
+        return [self._event(one, received_at, skew, tidy) for one in posted]
+
+    def _plain(self, posted: Sequence[_Plain], received_at: int, skew: int) -> list[Event | None]:
+        """The events of a request as most are: ids are texts, times as browsers write them, no list of items."""
+        kinds, minutes, currencies, out = self._kinds, _MINUTES, self._currencies, []
+        for one in posted:
+            needs, stamp, shift = kinds.get(one.event), one.ts, 0
+            if stamp is None:
+                stamp, shift = one.client_ts, skew
+            try:
+                when = minutes[stamp[:17]] + _SECONDS[stamp[17:19]] + _PARTS[stamp[19:]] + shift  # type: ignore[index]
+            except (KeyError, TypeError):
+                out.append(self._event(one, received_at, skew, True))
+                continue
+            customer, anonymous, item, order, currency = (one.customer_id, one.anonymous_id, one.item_id, one.order_id,
+                                                          one.currency)
+            if (needs is None or one.items or one.sent_at is not None or not (customer or anonymous)
+                    or (needs[0] and not item) or (needs[1] and not order) or not _EARLIEST <= when < _LATEST
+                    or (currency not in currencies and (currency or _has_money(one)))
+                    or (one.price is not None and one.price < 0) or (one.quantity is not None and one.quantity < 0)
+                    or (one.list_price is not None and one.list_price < 0)):
+                out.append(self._event(one, received_at, skew, True))
+                continue
+            out.append(Event(one.event_id, one.event, when, customer or None, anonymous or None, one.session_id or None,
+                             order or None, one.request_id or None, (item,) if item else ()))
+        return out
 
     def each(self, texts: Sequence[bytes], received_at: int, sent_at: int | None) -> list[Event | None]:
         """The same, record by record: fields that are not ours are no hindrance where they are surely harmless."""
@@ -188,7 +234,7 @@ class Fast:
         try:
             found = _ANY.decode(text)
             beyond = found.keys() - _FIELDS
-            if not all(type(found[name]) in _PLAIN and self._is_harmless(name) for name in beyond):
+            if not all(type(found[name]) in _SIMPLE and self._is_harmless(name) for name in beyond):
                 return None
             posted = msgspec.convert({name: found[name] for name in found if name in _FIELDS}, _Posted)
         except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError):
@@ -206,7 +252,7 @@ class Fast:
                 self._harmless[name] = known
         return known
 
-    def _event(self, one: _Posted, received_at: int, skew: int, tidy: bool) -> Event | None:
+    def _event(self, one: _Plain | _Posted, received_at: int, skew: int, tidy: bool) -> Event | None:
         needs = self._kinds.get(one.event)
         if needs is None or not (tidy or _all_tidy(one)):
             return None
@@ -223,7 +269,7 @@ class Fast:
         return Event(_id(one.event_id), one.event, when, customer, anonymous, _text(one.session_id), order,
                      _text(one.request_id), things)
 
-    def _when(self, one: _Posted, received_at: int, skew: int) -> int | None:
+    def _when(self, one: _Plain | _Posted, received_at: int, skew: int) -> int | None:
         """The time of an event, corrected for the sender's clock."""
         if one.ts is not None and one.ts != "":
             return _micros(one.ts)
@@ -237,7 +283,7 @@ class Fast:
             skew = received_at - sent
         return client + skew if _EARLIEST <= client + skew < _LATEST else None
 
-    def _is_money_right(self, one: _Posted) -> bool:
+    def _is_money_right(self, one: _Plain | _Posted) -> bool:
         """No price or quantity below zero, and where there is money there is a currency."""
         currency = one.currency
         if currency and currency not in self._currencies:
@@ -246,7 +292,7 @@ class Fast:
             self._currencies.add(currency)
         if (one.price or 0) < 0 or (one.list_price or 0) < 0 or (one.quantity or 0) < 0:
             return False
-        if not currency and any(getattr(one, name) is not None for name in MONEY_COLUMNS):
+        if not currency and _has_money(one):
             return False
         for item in one.items or ():
             if (item.price or 0) < 0 or (item.list_price or 0) < 0 or (item.quantity or 0) < 0:
@@ -254,6 +300,20 @@ class Fast:
             if not currency and (item.price, item.list_price, item.item_discount) != (None, None, None):
                 return False
         return True
+
+
+def _decoded(records: bytes) -> Sequence[_Plain] | Sequence[_Posted] | None:
+    for decoder in (_PLAINEST, _ALL):
+        try:
+            return decoder.decode(records)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            continue
+    return None
+
+
+def _has_money(one: _Plain | _Posted) -> bool:
+    return not (one.price is None and one.value is None and one.list_price is None and one.item_discount is None
+                and one.shipping is None and one.tax is None and one.discount is None)
 
 
 def _tidiness(records: bytes) -> bool | None:
@@ -266,10 +326,14 @@ def _tidiness(records: bytes) -> bool | None:
         except UnicodeDecodeError:
             return None
         return False
-    return b"\\" not in records and b'" ' not in records and b' "' not in records and b"\x7f" not in records
+    if b"\\" in records or b"\x7f" in records or len(records) < 2:
+        return False
+    cells = np.frombuffer(records, np.uint8)
+    blank = np.flatnonzero(cells[1:-1] == _BLANK) + 1
+    return not ((cells[blank - 1] == _QUOTE).any() or (cells[blank + 1] == _QUOTE).any())
 
 
-def _all_tidy(one: _Posted) -> bool:
+def _all_tidy(one: _Plain | _Posted) -> bool:
     """Whether every id of an event is printable and without outer blanks."""
     ids = [one.event_id, one.customer_id, one.anonymous_id, one.session_id, one.item_id, one.variant_id, one.order_id,
            one.request_id]
@@ -291,6 +355,25 @@ def _id(cell: str | int) -> str:
 
 def _text(cell: str | int | None) -> str | None:
     return cell or None if cell is None or type(cell) is str else str(cell)
+
+
+class _Minutes(dict[str, int]):
+    """The minutes of times, `2026-11-24T10:15:`, as microseconds UTC; those that were met before are at hand."""
+
+    def __missing__(self, prefix: str) -> int:
+        found = _micros(prefix + "00Z")
+        if found is None or not _EARLIEST + _YEAR < found < _LATEST - _YEAR:
+            raise KeyError(prefix)
+        if len(self) >= 4096:
+            self.clear()
+        self[prefix] = found
+        return found
+
+
+_YEAR = 366 * 86_400_000_000
+_MINUTES = _Minutes()
+_SECONDS = {f"{second:02d}": second * 1_000_000 for second in range(60)}
+_PARTS = {"Z": 0, **{f".{part:03d}Z": part * 1000 for part in range(1000)}}
 
 
 def _micros(cell: str | int) -> int | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from shopkeeper.errors import Backlog, BadInput, Damaged
-from shopkeeper.events.entrance import Event, split
+from shopkeeper.events.entrance import Event
 from shopkeeper.events.pseudonyms import Keys
 from shopkeeper.events.schema import TABLES, Role
 from shopkeeper.warehouse import journal as journals
@@ -29,6 +29,7 @@ from shopkeeper.warehouse.journal import Arrived, Counts, Damage, Disk, Frame, J
 from shopkeeper.warehouse.judging import Body, Read, Reader, Verdict, repeat
 from shopkeeper.warehouse.manifest import Manifest
 from shopkeeper.warehouse.store import Store, held, make_folder
+from shopkeeper.warehouse.taken import Names, Taken, Ticket
 from shopkeeper.words import Sentence, say
 
 __all__ = ["Arrived", "Collector", "Limits", "Pending", "Recovered", "Ticket", "Verdict"]
@@ -68,65 +69,6 @@ class Limits:
     retry_after: float = 1.0
 
 
-class Ticket:
-    """What became of a request; it counts once a flush has returned. Of one that failed, every question is refused.
-
-    Attributes:
-        received: Records.
-        durable: They are on disk.
-    """
-
-    def __init__(self, collector: Collector, received: int) -> None:
-        self._collector, self.received, self.durable = collector, received, False
-        self._verdicts: list[Verdict] = []
-        self._events: Sequence[Event] = ()
-        self._rows: Sequence[dict[str, Any]] = ()
-        self._open = False                       # it was not compared with the index yet
-        self._failed: BaseException | None = None
-
-    @property
-    def verdicts(self) -> tuple[Verdict, ...]:
-        """The records that were not plainly stored, in their order."""
-        self._final()
-        return tuple(sorted(self._verdicts, key=lambda one: one.index))
-
-    @property
-    def events(self) -> tuple[Event, ...]:
-        """The accepted events."""
-        self._final()
-        return tuple(self._events)
-
-    @property
-    def rows(self) -> tuple[dict[str, Any], ...]:
-        """The rows of a table that changed it; of a deleted one, what was sent."""
-        self._final()
-        return tuple(self._rows)
-
-    @property
-    def duplicate(self) -> int:
-        """Records that were there already."""
-        self._final()
-        return sum(one.outcome == "duplicate" for one in self._verdicts)
-
-    @property
-    def quarantined(self) -> int:
-        """Records that were set aside with a reason."""
-        self._final()
-        return sum(one.outcome == "quarantined" for one in self._verdicts)
-
-    @property
-    def stored(self) -> int:
-        """Records that were stored."""
-        self._final()
-        return self.received - len(self._verdicts)
-
-    def _final(self) -> None:
-        if self._failed is not None:
-            raise self._failed
-        if self._open:
-            self._collector.compare()
-
-
 @dataclass(frozen=True)
 class Pending:
     """What is durable in the journal and not folded yet.
@@ -155,87 +97,6 @@ class Recovered:
         return said_of(self.torn, self.damage)
 
 
-@dataclass(eq=False)
-class _Taken:
-    """A request that was taken: what is written, what its stored records are called, and its ticket.
-
-    Attributes:
-        ids: Of the records that are stored.
-        which: (ids,) their places in the request, from 0.
-        more: (place among the ids, line) of their rows beyond line 0.
-    """
-
-    arrived: Arrived
-    ticket: Ticket
-    ids: list[str] = field(default_factory=list)
-    which: Sequence[int] = ()
-    more: list[tuple[int, int]] = field(default_factory=list)
-
-    def texts(self) -> list[bytes]:
-        """Its records as they were written."""
-        return split(self.arrived.records)
-
-
-class _Names:
-    """Who brought which event id, of what is not folded yet. An id can have several records: lines of one event."""
-
-    def __init__(self) -> None:
-        self.fresh: dict[str, _Taken] = {}                 # taken since the last flush began
-        self._writing: dict[str, _Taken] = {}              # on their way to the disk
-        self._durable: dict[int, dict[str, _Taken]] = {}   # journal file -> what lies in it
-        self._several: dict[str, list[_Taken]] = {}        # those beyond the first of an id
-
-    def are_new(self, ids: Sequence[str]) -> bool:
-        """Whether none of these is known, and none comes twice."""
-        return len(set(ids)) == len(ids) and all(known.keys().isdisjoint(ids) for known in self._all())
-
-    def find(self, name: str) -> list[_Taken]:
-        """Who brought records of this id."""
-        found = [known[name] for known in self._all() if name in known]
-        return found + self._several.get(name, [])
-
-    def add(self, taken: _Taken, *, new: bool) -> None:
-        """Remember the ids of a request; `new`: none of them is known."""
-        for name in () if new else taken.ids:
-            if self.find(name):
-                self._several.setdefault(name, []).append(taken)
-        names = dict.fromkeys(taken.ids, taken)
-        self.fresh.update(names if new else {name: one for name, one in names.items() if not self.find(name)})
-
-    def forget(self, name: str, taken: _Taken) -> None:
-        """Take back what turned out to be in the past."""
-        if self.fresh.get(name) is taken:
-            del self.fresh[name]
-        self._several[name] = [one for one in self._several.get(name, ()) if one is not taken]
-
-    def write(self) -> None:
-        """What is fresh goes to the disk."""
-        self._writing, self.fresh = self.fresh, {}
-
-    def wrote(self, number: int) -> None:
-        """It is there, in the journal file of this number."""
-        self._durable.setdefault(number, {}).update(self._writing)
-        self._writing = {}
-
-    def fail(self) -> None:
-        """Forget what is not durable."""
-        self.fresh, self._writing = {}, {}
-        self._several = {name: [one for one in takens if one.ticket.durable] for name, takens in self._several.items()}
-
-    def fold(self, upto: int, gone: Collection[_Taken]) -> None:
-        """Forget what is folded: the files up to this number, which held these requests."""
-        self._durable = {number: names for number, names in self._durable.items() if number > upto}
-        if self._several:
-            out = {id(one) for one in gone}
-            self._several = {name: kept for name, takens in self._several.items()
-                             if (kept := [one for one in takens if id(one) not in out])}
-
-    def _all(self) -> Iterator[dict[str, _Taken]]:
-        yield self.fresh
-        yield self._writing
-        yield from self._durable.values()
-
-
 class Collector:
     """The one that appends to a shop's journal. Made by `open`; safe to use from several threads.
 
@@ -248,11 +109,11 @@ class Collector:
         self.recovered = Recovered()
         self._reader = Reader(kinds, keys, limits.request_records)
         self._lock, self._flushing = threading.RLock(), threading.Lock()
-        self._waiting: list[_Taken] = []
-        self._writing: list[_Taken] = []
-        self._open: list[_Taken] = []                # not compared with the index yet
-        self._durable: dict[int, list[_Taken]] = {}  # journal file -> what lies in it
-        self._names = _Names()
+        self._waiting: list[Taken] = []
+        self._writing: list[Taken] = []
+        self._open: list[Taken] = []                # not compared with the index yet
+        self._durable: dict[int, list[Taken]] = {}  # journal file -> what lies in it
+        self._names = Names()
         self._tables: dict[str, Changes] = {}
         self._waiting_bytes = self._pending_bytes = self._pending_records = 0
         self._offsets: dict[str, str] = {}
@@ -319,7 +180,7 @@ class Collector:
             taken = self._judged(arrived, read)
             self._waiting.append(taken)
             self._waiting_bytes += size
-            return taken.ticket
+            return taken.told()
 
     def flush(self) -> None:
         """Make everything that was taken so far durable: one write, one fsync.
@@ -336,7 +197,7 @@ class Collector:
                 self._waiting, self._writing = [], group
                 self._names.write()
             try:
-                number = self._journal.append([(one.arrived.pack(), _counts(one.ticket)) for one in group])
+                number = self._journal.append([(one.arrived.pack(), _counts(one.told())) for one in group])
             except BaseException as wrong:
                 self._fail(wrong)
                 raise
@@ -360,7 +221,7 @@ class Collector:
             gone = [taken for number in done for taken in self._durable.pop(number)]
             self._names.fold(self._manifest.journal, gone)
             self._pending_bytes -= sum(len(taken.arrived.records) for taken in gone)
-            self._pending_records -= sum(taken.ticket.received for taken in gone)
+            self._pending_records -= sum(taken.received for taken in gone)
             self._offsets = {}
             for taken in self._all_durable():
                 self._offsets |= taken.arrived.offsets
@@ -389,7 +250,7 @@ class Collector:
             if any(taken.ids for taken in waiting) and self._index.entries:
                 self._ask([taken for taken in waiting if taken.ids])
             for taken in waiting:
-                taken.ticket._open = False
+                taken.told().open = False
 
     # Opening and keeping
 
@@ -425,7 +286,7 @@ class Collector:
         self._names.write()
         self._names.wrote(number)
         self._keep([taken], number)
-        return replace(found, frames=found.frames + 1, records=found.records + taken.ticket.received)
+        return replace(found, frames=found.frames + 1, records=found.records + taken.received)
 
     def _adopt_manifest(self) -> None:
         manifest = self.store.manifest()
@@ -438,16 +299,18 @@ class Collector:
         with self.store.write("index", wait=60.0) as writer:
             return repaired(writer, self.keys.pseudonym, f"index-{writer.manifest.version + 1}")
 
-    def _all_durable(self) -> list[_Taken]:
+    def _all_durable(self) -> list[Taken]:
         return [taken for group in self._durable.values() for taken in group]
 
-    def _keep(self, group: list[_Taken], number: int) -> None:
+    def _keep(self, group: list[Taken], number: int) -> None:
         """Remember what has become durable."""
         self._durable.setdefault(number, []).extend(group)
         for taken in group:
-            taken.ticket.durable = True
+            taken.ticket, told = None, taken.ticket
+            if told is not None:
+                told.durable = True
             self._pending_bytes += len(taken.arrived.records)
-            self._pending_records += taken.ticket.received
+            self._pending_records += taken.received
             if taken.arrived.offsets:
                 self._offsets |= taken.arrived.offsets
 
@@ -455,7 +318,7 @@ class Collector:
         """Forget everything that is not durable; whoever asks for its tickets is told."""
         with self._lock:
             for taken in (*self._writing, *self._waiting):
-                taken.ticket._failed = wrong
+                taken.told().failed = wrong
             self._waiting, self._writing, self._open = [], [], []
             self._names.fail()
             self._waiting_bytes, self._tables = 0, {}
@@ -479,12 +342,13 @@ class Collector:
 
     # Judging
 
-    def _judged(self, arrived: Arrived, read: Read) -> _Taken:
+    def _judged(self, arrived: Arrived, read: Read) -> Taken:
         """Compare what was read with what is pending; the index is asked in `compare`."""
-        taken = _Taken(arrived, Ticket(self, read.received))
-        taken.ticket._verdicts = list(read.verdicts)
+        ticket = Ticket(self.compare, read.received)
+        taken = Taken(arrived, ticket, read.received)
+        ticket.said = list(read.verdicts)
         if read.judged is not None:
-            self._change(taken, read)
+            self._change(arrived, ticket, read)
             return taken
         if self._names.are_new(read.ids):
             self._accept(taken, read, range(len(read.ids)), new=True)
@@ -492,23 +356,25 @@ class Collector:
             self.compare()  # what is called a repeat must be one of something that is stored
             self._accept(taken, read, self._first(taken, read), new=False)
         self._open.append(taken)
-        taken.ticket._open = True
+        ticket.open = True
         return taken
 
-    def _accept(self, taken: _Taken, read: Read, kept: Sequence[int], *, new: bool) -> None:
+    def _accept(self, taken: Taken, read: Read, kept: Sequence[int], *, new: bool) -> None:
         """Keep these of the accepted records as stored."""
         whole = len(kept) == len(read.ids)
         taken.ids = list(read.ids) if whole else [read.ids[at] for at in kept]
         taken.which = read.which if whole else [read.which[at] for at in kept]
-        taken.ticket._events = read.events if whole else [read.events[at] for at in kept]
-        taken.more = [(place, line) for place, at in enumerate(kept) for line in read.lines_of(at) if line]
+        taken.told().accepted = read.events if whole else [read.events[at] for at in kept]
+        events = read.events
+        taken.more = [(place, line) for place, at in enumerate(kept)
+                      if read.lines is not None or len(events[at].items) > 1 for line in read.lines_of(at) if line]
         self._names.add(taken, new=new)
 
-    def _first(self, taken: _Taken, read: Read) -> list[int]:
+    def _first(self, taken: Taken, read: Read) -> list[int]:
         """Which accepted records are the first of their name and line; the verdict on the others is given."""
         earlier = {name: [(one, place) for one in self._names.find(name) for known, place in
                           zip(one.ids, one.which, strict=True) if known == name] for name in read.ids}
-        own: dict[str, list[tuple[_Taken, int]]] = {}
+        own: dict[str, list[tuple[Taken, int]]] = {}
         for name, place in zip(read.ids, read.which, strict=True):
             own.setdefault(name, []).append((taken, place))
         bodies = self._bodies([one for name in own for one in (*earlier[name], *own[name])
@@ -519,21 +385,21 @@ class Collector:
             hits = [rows[line] for line in read.lines_of(at) if line in rows]
             if hits:
                 same = all(hit == bodies[taken, place].digest for hit in hits)
-                taken.ticket._verdicts.append(repeat(place, name, same=same))
+                taken.told().said.append(repeat(place, name, same=same))
             else:
                 kept.append(at)
                 earlier[name].append((taken, place))
         return kept
 
-    def _bodies(self, records: Collection[tuple[_Taken, int]]) -> Mapping[tuple[_Taken, int], Body]:
+    def _bodies(self, records: Collection[tuple[Taken, int]]) -> Mapping[tuple[Taken, int], Body]:
         """The bodies of records of any requests."""
-        wanted: dict[_Taken, list[int]] = {}
+        wanted: dict[Taken, list[int]] = {}
         for taken, place in records:
             wanted.setdefault(taken, []).append(place)
         return {(taken, place): body for taken, places in wanted.items()
                 for place, body in self._reader.bodies(taken.arrived, sorted(set(places))).items()}
 
-    def _ask(self, waiting: Sequence[_Taken]) -> None:
+    def _ask(self, waiting: Sequence[Taken]) -> None:
         """Ask the index about the rows of requests, all at once."""
         starts = np.cumsum([0, *(len(taken.ids) for taken in waiting)])
         names = [name for taken in waiting for name in taken.ids]
@@ -559,35 +425,35 @@ class Collector:
             self._index = EventIndex(self.store.path, self._manifest.index, self.keys.pseudonym)
             return self._index.find(keys)
 
-    def _take_back(self, taken: _Taken, hits: Mapping[int, Sequence[int]]) -> None:
+    def _take_back(self, taken: Taken, hits: Mapping[int, Sequence[int]]) -> None:
         """Take back what turns out to be in the past already.
 
         Args:
             taken: A request.
             hits: Place among its ids -> what the index says of the rows that it knows.
         """
-        bodies = self._reader.bodies(taken.arrived, [taken.which[at] for at in hits])
+        bodies, ticket = self._reader.bodies(taken.arrived, [taken.which[at] for at in hits]), taken.told()
         for at, found in hits.items():
             own = int.from_bytes(bodies[taken.which[at]].digest[:8], "little")
             same = all(one == own for one in found)
-            taken.ticket._verdicts.append(repeat(taken.which[at], taken.ids[at], same=same))
+            ticket.said.append(repeat(taken.which[at], taken.ids[at], same=same))
         kept = [at for at in range(len(taken.ids)) if at not in hits]
         moved = {at: new for new, at in enumerate(kept)}
         names = [taken.ids[at] for at in hits]
         taken.more = [(moved[at], line) for at, line in taken.more if at in moved]
-        taken.ticket._events = [taken.ticket._events[at] for at in kept]
+        ticket.accepted = [ticket.accepted[at] for at in kept]
         taken.ids, taken.which = [taken.ids[at] for at in kept], [taken.which[at] for at in kept]
         for name in set(names) - set(taken.ids):
             self._names.forget(name, taken)
 
-    def _change(self, taken: _Taken, read: Read) -> None:
+    def _change(self, arrived: Arrived, ticket: Ticket, read: Read) -> None:
         """Apply a change of a table to what it is with everything that is pending."""
         assert read.judged is not None
         rows = read.judged.rows.to_pylist()
-        changed = self._table(taken.arrived.table).apply(taken.arrived.change, rows)
-        taken.ticket._verdicts += [Verdict(place, "duplicate") for place, new in
-                                   zip(read.judged.row_record.tolist(), changed, strict=True) if not new]
-        taken.ticket._rows = [row for row, new in zip(rows, changed, strict=True) if new]
+        changed = self._table(arrived.table).apply(arrived.change, rows)
+        ticket.said += [Verdict(place, "duplicate") for place, new in
+                             zip(read.judged.row_record.tolist(), changed, strict=True) if not new]
+        ticket.changed = [row for row, new in zip(rows, changed, strict=True) if new]
 
     def _table(self, name: str) -> Changes:
         """A table as it stands with everything that is pending."""
