@@ -42,21 +42,24 @@ class Catalogue:
         self._stocked: set[str] = set()
         self._seen: dict[str, tuple[int, float]] | None = None  # item -> when its last price was seen, and that price
         self._files: dict[str, str] = {}
+        self._changed = False  # whether changes were laid over the tables
 
     @classmethod
-    def read(cls, shop: Shop, before: Catalogue | None = None, fresh: Engine | None = None, *,
-             changed: bool = False) -> Catalogue:
+    def read(cls, shop: Shop, before: Catalogue | None = None, fresh: Engine | None = None) -> Catalogue:
         """The tables as a view of the shop has them.
 
         Args:
             shop: The view.
             before: What an earlier view gave; it is left as it is, and what it says of prices is taken over.
             fresh: An engine over the events that came since then; None for all.
-            changed: Whether changes were laid over `before`.
-        """
+            """
+        none_new = fresh is not None and not fresh.manifest.segments
         made = cls()
         made._files = {name: shop.manifest.tables[name] for name in ("items", "stock") if shop.engine.has(name)}
-        if before is None or changed or made._files != before._files:
+        if before is not None and not before._changed and made._files == before._files and (
+                before._seen is None or none_new):
+            return before
+        if before is None or before._changed or made._files != before._files:
             made._listed, made._stocked, made.tables = _items(shop), _stocked(shop), set(made._files)
         else:
             made._listed, made._stocked, made.tables = before._listed, before._stocked, before.tables
@@ -73,6 +76,7 @@ class Catalogue:
     def apply(self, change: Change) -> list[str]:
         """Lay a change over the tables; gives the items that it is about."""
         _, table, what, rows = change
+        self._changed = True
         items = [str(row["item_id"]) for row in rows]
         if what != "delete":
             self.tables.add(table)

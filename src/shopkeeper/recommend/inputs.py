@@ -115,7 +115,7 @@ def read_log(shop: Shop) -> Log:
     """
     table = shop.engine.run(interactions(shop.events(), shop.config.roles, shop.config.gap_minutes))
     if table.num_rows == 0:
-        raise _empty(shop)
+        raise empty_log(shop)
     items, item = _rows(table["item_id"])
     weight, when = table["weight"].to_numpy().astype(np.float32), _micros(table["ts"])
     order = np.lexsort((weight, item, when))
@@ -130,7 +130,8 @@ def read_log(shop: Shop) -> Log:
                read_codes(shop, np.asarray(items.ids(), dtype=object)), shop.config.timezone)
 
 
-def _empty(shop: Shop) -> UnknownName:
+def empty_log(shop: Shop) -> UnknownName:
+    """The refusal where nobody has had to do with any item yet."""
     return UnknownName(say("this log has no events of people with items."),
                        do=[say("shopkeeper ingest {path} FILE", path=str(shop.path))],
                        why=say("recommendations are learned from views, carts and purchases of items."))
@@ -153,7 +154,7 @@ def read_counts(shop: Shop, column: str, cut: int) -> tuple[Vocabulary, npt.NDAr
     """
     table = shop.engine.run(tallies(shop.events(), column, shop.config.roles, cut))
     if table.num_rows == 0:
-        raise _empty(shop)
+        raise empty_log(shop)
     ids, row = _rows(table["id"])
     weight = table["weight"].to_numpy()
     recent, ever = (np.bincount(row, weight * table[name].to_numpy(), minlength=len(ids)).astype(np.float32)
