@@ -2,7 +2,8 @@
 
 Every row of the event table counts in one cell, and cells only add up. So the state is a sum over segments: a late
 event simply corrects an old bucket, and the whole log gives the same sums whatever parts it came in. Where segments
-vanish (a compaction writes their rows into others), the hours that they touched are counted again.
+vanish, the hours that they touched are counted again; after a compaction that is spared where it wrote all of them, and
+nothing else, into its own.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from shopkeeper.trends import inputs
 from shopkeeper.trends.inputs import CHANNELS, MINUTE
 from shopkeeper.trends.rules import HOUR, Series
 from shopkeeper.trends.settings import Settings
-from shopkeeper.warehouse import clock
+from shopkeeper.warehouse import clock, compaction
 from shopkeeper.warehouse.manifest import Segment
 
 Ints = npt.NDArray[np.int64]
@@ -105,6 +106,15 @@ class Level:
         return max(0, (now - self.days * DAY) // HOUR * HOUR)
 
 
+def _alike(old: Sequence[Segment], new: Sequence[Segment]) -> bool:
+    """Whether a compaction wrote exactly these segments into those: as many rows and events over the same span."""
+    def sizes(segments: Sequence[Segment]) -> tuple[int, ...]:
+        return (sum(one.rows for one in segments), sum(one.events for one in segments),
+                min((one.first for one in segments), default=0), max((one.last for one in segments), default=0))
+
+    return sizes(old) == sizes(new)
+
+
 class Buckets:
     """The counts of a shop.
 
@@ -144,6 +154,9 @@ class Buckets:
         new = [segment for file, segment in segments.items() if file not in self._seen]
         if self._new_shelf(shop, gone):
             gone, new = [], list(segments.values())
+        moved = [segment for segment in new if segment.import_id.startswith(compaction.NAME)]
+        if gone and _alike(gone, moved):
+            gone, new = [], [segment for segment in new if segment not in moved]
         if gone:
             self._recount(shop, [*gone, *new])
         elif new:

@@ -150,8 +150,8 @@ def cells(events: Any, shelf: Any | None, unit: str = "m", *, each_item: bool = 
 
 def _units(money: Any) -> Any:
     """Money in whole units of 0.0001, as a float: its sums are exact, in any order, up to 2^53 of them."""
-    amount = (money * 10_000.0).round().cast("float64")
-    return ibis.cases((amount > MOST, MOST), (amount < -MOST, -MOST), else_=amount)
+    amount = money * 10_000.0
+    return ibis.cases((amount > MOST, MOST), (amount < -MOST, -MOST), else_=amount).round().cast("float64")
 
 
 def doings(events: Any, kind: str) -> Any:
