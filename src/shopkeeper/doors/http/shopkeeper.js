@@ -25,10 +25,14 @@
     return keys.filter(function (key) { return key.indexOf(EVENT) === 0; }).sort();  // UUIDv7: oldest first
   }
 
-  function uuid7() {
-    var now = Date.now(), b = w.crypto.getRandomValues(new Uint8Array(16)), i;
+  var last = 0, nth = 0;
+  function uuid7() {   // those of one millisecond are numbered, so that ids stand in the order of what happened
+    var now = Math.max(Date.now(), last), b = w.crypto.getRandomValues(new Uint8Array(16)), i;
+    nth = now == last ? nth + 1 : 0;
+    if (nth > 4095) { now++; nth = 0; }
+    last = now;
     for (i = 0; i < 6; i++) b[i] = Math.floor(now / Math.pow(256, 5 - i)) % 256;
-    b[6] = b[6] & 15 | 112; b[8] = b[8] & 63 | 128;
+    b[6] = nth >> 8 | 112; b[7] = nth; b[8] = b[8] & 63 | 128;
     return Array.prototype.map.call(b, function (x, at) {
       return (at == 4 || at == 6 || at == 8 || at == 10 ? "-" : "") + (256 + x).toString(16).slice(1);
     }).join("");
