@@ -18,7 +18,7 @@ class Burst:
         since: When the first event of the window happened, microseconds UTC.
         until: When the event happened that made it a burst.
         counted: Events of the window.
-        typical: Median of the counts that windows of all people had up to then.
+        typical: Median of the counts that windows of other people had up to then.
         most: The count that a share `level` of them did not pass.
     """
 
@@ -54,12 +54,12 @@ def counted(person: Ints, when: Ints, window: int) -> tuple[Ints, Ints]:
 def find(person: Ints, when: Ints, window: int, above: float, level: float) -> list[Burst]:
     """Every event that makes its person's window count more than `above`; in order of time.
 
-    What is typical is taken over the events before it, of everybody: there is no look-ahead.
+    What is typical is taken over the events before it, of everybody else: there is no look-ahead.
     """
     n, since = counted(person, when, window)
     found = []
     for row in np.flatnonzero(n > above):
-        before = n[:row]
-        typical, most = (float(np.median(before)), float(np.quantile(before, level))) if row else (0.0, 0.0)
+        before = n[:row][person[:row] != person[row]]
+        typical, most = (float(np.median(before)), float(np.quantile(before, level))) if len(before) else (0.0, 0.0)
         found.append(Burst(int(person[row]), int(since[row]), int(when[row]), int(n[row]), typical, most))
     return found
