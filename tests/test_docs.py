@@ -253,7 +253,7 @@ def test_conventions_list_the_columns_and_types_of_every_answer(small_learned):
         "ledger.ingest": ledger.ingest(small_learned, [[record]], dry_run=True),
         "ledger.account": ledger.account(small_learned),
         "ledger.describe": ledger.describe(small_learned),
-        "ledger.quarantine": ledger.quarantine(small_learned)}
+        "ledger.quarantine": ledger.quarantine(small_learned), "ledger.check": ledger.check(small_learned)}
     listed = {name: part for heading, part in tables(CONVENTIONS).items() for name in named(heading)}
 
     assert set(answers) == set(listed) == {f"{entry.room}.{entry.name}" for entry in MENU}

@@ -240,6 +240,8 @@ MENU: tuple[Entry, ...] = (
           shortcut=True),
     Entry("ledger", "quarantine", "Show what was quarantined: why, where it stood, and the original record.",
           shortcut=True),
+    Entry("ledger", "check", "Read every stored byte, and name the files that are not what was written.",
+          shortcut=True),
     Entry("learn", "learn", "Run the trials, fit the winners and install them; skip what is fresh.", shortcut=True),
     Entry("recommend", "next_items", "Say what a customer wants next, and because of what."),
     Entry("recommend", "similar_items", "Name the items that people turn to after this one."),

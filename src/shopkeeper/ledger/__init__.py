@@ -4,7 +4,8 @@ Every number here is an exact count over what is stored.
 """
 
 from shopkeeper.ledger.acts import ingest
-from shopkeeper.ledger.answers import Account, Description, Ingested, Quarantine
-from shopkeeper.ledger.questions import account, describe, quarantine
+from shopkeeper.ledger.answers import Account, Checked, Description, Ingested, Quarantine
+from shopkeeper.ledger.questions import account, check, describe, quarantine
 
-__all__ = ["Account", "Description", "Ingested", "Quarantine", "account", "describe", "ingest", "quarantine"]
+__all__ = ["Account", "Checked", "Description", "Ingested", "Quarantine", "account", "check", "describe", "ingest",
+           "quarantine"]

@@ -9,9 +9,10 @@ from shopkeeper import charts
 from shopkeeper.asking import Answer, people, plain, rows, shown
 from shopkeeper.charts import Axis
 from shopkeeper.warehouse.ingest import Received
-from shopkeeper.words import Sentence, put, word
+from shopkeeper.words import Sentence, put, say, word
 
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_FAULTS = {"missing": say("missing"), "another size": say("another size"), "another content": say("another content")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +88,17 @@ class Quarantine(Answer):
                  for row, advice in zip(self.table.to_pylist(), self.advices, strict=True)]
         body = [[shown(row[name], language) for name in names] for row in rows_]
         return [word(name, language) for name in names], body
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked(Answer):
+    """The files that are not what was written: file, holds (what kind of data), fault, rows (of the event table)."""
+
+    def cells(self, language: str = "en") -> tuple[list[str], list[list[str]]]:
+        """The table, the fault in words."""
+        headings, body = people(self.table.drop_columns(["fault"]), language)
+        faults = [put(_FAULTS[fault], language) for fault in self.table["fault"].to_pylist()]
+        return [*headings, word("fault", language)], [[*line, fault] for line, fault in zip(body, faults, strict=True)]
 
 
 def _short(record: str | None) -> str:

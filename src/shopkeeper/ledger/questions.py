@@ -14,9 +14,10 @@ from shopkeeper.errors import BadInput, UnknownName
 from shopkeeper.events import rules
 from shopkeeper.evidence import ExactCount
 from shopkeeper.ledger import inputs
-from shopkeeper.ledger.answers import Account, Description, Quarantine
+from shopkeeper.ledger.answers import Account, Checked, Description, Quarantine
 from shopkeeper.shop import Shop
 from shopkeeper.warehouse.folding import Unfolded
+from shopkeeper.warehouse.inspection import Inspected, inspect
 from shopkeeper.words import Sentence, put, say
 
 
@@ -171,3 +172,39 @@ def _advice(row: dict[str, Any]) -> Sentence:
     return rules.advice(row["reason"]) or say("{reason}", reason=row["reason"])
 
 
+@question
+def check(shop: Shop) -> Checked:
+    """Read every stored byte, and name the files that are not what was written.
+
+    Args:
+        shop: An opened shop; only read.
+
+    Returns:
+        A row a damaged file; no row where everything is as it was written.
+
+    >>> check(Shop.simulated(customers=40, items=20, days=20)).table.num_rows
+    0
+    """
+    found = inspect(shop.store, shop.manifest)
+    bad = found.faults
+    table = pa.table({
+        "file": pa.array([fault.file for fault in bad], pa.string()),
+        "holds": pa.array([fault.file.split("/")[0] for fault in bad], pa.string()),
+        "fault": pa.array([fault.kind for fault in bad], pa.string()),
+        "rows": pa.array([fault.rows for fault in bad], pa.int64())})
+    title = say("{bad:,} of {files:,} files are not what was written", bad=len(bad), files=found.files) if bad \
+        else say("Every file is what was written")
+    return Checked(title=title, table=table, evidence=ExactCount(say("files"), found.files), method="exact count",
+                   asked={"question": "ledger.check"}, notes=_inspected(found))
+
+
+def _inspected(found: Inspected) -> tuple[Sentence, ...]:
+    notes = [say("{size:,} bytes were read.", size=found.size)]
+    if any(not fault.file.startswith("index/") for fault in found.faults):
+        notes.append(say("put them back from your backup."))
+    if any(fault.file.startswith("index/") for fault in found.faults):
+        notes.append(say("the index is made again from the segments by an import that meets the damage."))
+    if found.unchecked:
+        notes.append(say("{files:,} files were written without a checksum; of them only the size was compared.",
+                         files=found.unchecked))
+    return tuple(notes)

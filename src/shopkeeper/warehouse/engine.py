@@ -35,8 +35,9 @@ class Engine:
         threads: How many; by default as many as there are cores.
 
     Raises:
-        Damaged: A file that the manifest names is missing or has another size than was written. What is left can be
-            read by `Engine(path, manifest.without(store.damaged(manifest)))`.
+        Damaged: A file that the manifest names is missing or has another size than was written; also from `events`,
+            `table` and `quarantine`, when a file that they read has another content. What is left can be read by
+            `Engine(path, manifest.without(store.damaged(manifest)))`.
     """
 
     def __init__(self, path: str | os.PathLike[str], manifest: Manifest, *, memory: str = "1500MB",
@@ -97,7 +98,7 @@ class Engine:
         """A file that vanished while a shop stood open is named, instead of what the engine says of it."""
         try:
             return work()
-        except (duckdb.IOException, duckdb.InvalidInputException):
+        except (duckdb.IOException, duckdb.InvalidInputException, FileNotFoundError):
             self._store.check(self.manifest)
             raise
 
@@ -115,6 +116,7 @@ class Engine:
         if view not in self._tables:
             columns = ", ".join(f'"{column}"' for column in schema.names)
             if files:
+                self._guarded(lambda: self._store.check_content(self.manifest, files))
                 source = parquet([self.path / file for file in files])
                 view_sql = f'CREATE VIEW "{view}" AS SELECT {columns} FROM {source}'
                 self._guarded(lambda: self._connected().execute(view_sql))

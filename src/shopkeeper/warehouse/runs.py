@@ -126,9 +126,9 @@ class _Column:
 
 
 class Run:
-    """One run, mapped into memory."""
+    """One run, mapped into memory; without a mark, whoever's key it was written under."""
 
-    def __init__(self, root: Path, run: IndexRun, mark: bytes) -> None:
+    def __init__(self, root: Path, run: IndexRun, mark: bytes | None) -> None:
         self.run = run
         try:
             with open(root / run.file, "rb") as file:
@@ -224,11 +224,11 @@ def _lower(values: Numbers, wanted: Numbers, lo: Places, hi: Places) -> Places:
     return lo
 
 
-def _header(data: bytes, run: IndexRun, mark: bytes) -> Layout:
+def _header(data: bytes, run: IndexRun, mark: bytes | None) -> Layout:
     if len(data) != _HEADER.size + _CRC.size or _CRC.unpack(data[_HEADER.size:])[0] != zlib.crc32(data[:_HEADER.size]):
         raise damaged(run.file)
     magic, capacity, entries, found, _ = _HEADER.unpack(data[:_HEADER.size])
-    if magic != _MAGIC or entries != run.entries or found != mark:
+    if magic != _MAGIC or entries != run.entries or mark not in (None, found):
         raise damaged(run.file)
     return Layout(capacity)
 

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 MANIFEST, LOCK = "manifest.json", "writer.lock"
 FOLDERS = ("segments", "quarantine", "tables", "vault", "models", "index")  # what a writer keeps clean, and no other
 TEMPORARY = ".tmp"
+_READ: set[tuple[str, int, int, int, str]] = set()  # files that this process found to be what was written
+_MOST_READ = 1 << 14
 GRACE = 900  # seconds for which a file stays after the last version that named it, for readers of that version
 
 
@@ -137,7 +139,7 @@ class Store:
     def damaged(self, manifest: Manifest) -> tuple[str, ...]:
         """The files of events, quarantine, tables and vault that are missing or have another size than was written.
 
-        Every file is looked at, none is opened; `verify` reads them.
+        Every file is looked at, none is opened; `inspection.inspect` reads them.
         """
         sizes, root = manifest.sizes, f"{self.path}/"
         return tuple(file for file in manifest.data_files() if _size(root + file) != sizes.get(file))
@@ -156,6 +158,32 @@ class Store:
         """A stored or published table as a version has it; None where there is none."""
         file = manifest.tables.get(name)
         return None if file is None else pq.read_table(self.path / file)
+
+    def check_content(self, manifest: Manifest, files: Iterable[str]) -> None:
+        """Refuse files whose checksum is not the one that was written; each is read once by a process.
+
+        A file of a shop never changes, so one that was read is not read again while its time and size stay.
+
+        Raises:
+            Damaged: Naming each of them.
+        """
+        bad = []
+        for file in files:
+            known = manifest.checks.get(file)
+            if known is None:  # written by an older shopkeeper
+                continue
+            found = os.stat(f"{self.path}/{file}")
+            seen = (f"{self.path}/{file}", found.st_ino, found.st_mtime_ns, found.st_size, known)
+            if seen in _READ:
+                continue
+            if checksum(self.path / file) != known:
+                bad.append(file)
+                continue
+            if len(_READ) >= _MOST_READ:
+                _READ.clear()
+            _READ.add(seen)
+        if bad:
+            raise damage(tuple(bad))
 
     @contextmanager
     def write(self, command: str, wait: float = 0.0) -> Iterator[Writer]:
@@ -328,7 +356,7 @@ class Writer:
         durable_write(self.store.path / MANIFEST, manifest.to_json().encode("utf-8"))
 
     def _sizes(self, manifest: Manifest) -> dict[str, int]:
-        files = [*manifest.data_files()]
+        files = [*manifest.data_files(), *manifest.index_files()]
         for folder in manifest.model_folders():
             inside = [path for path in (self.store.path / folder).glob("*") if path.is_file()]
             files += [path.relative_to(self.store.path).as_posix() for path in inside] or [folder + "/model.json"]
