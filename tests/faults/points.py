@@ -7,8 +7,9 @@
     fail     [point, every, errno]: every so many calls fail with this error
     clock    seconds, one after the other: what the clock is off from its next reading on
 
-A process is `main`, or `worker` (the child of a server that folds). A point is a function of `os`: `fsync`, `replace`,
-`fdatasync`; and `half` (half of a write to the journal was carried out), `synced` (behind `fdatasync`).
+A process is `main`, or `worker` (the child of a server that folds). A point is a function of `os`: `replace`,
+`fdatasync`, `fsync` (of a file that has only its temporary name); and `half` (half of a write to the journal was
+carried out), `synced` (behind `fdatasync`). BETWEEN: a file was written and is not renamed yet.
 """
 
 import errno as errors
@@ -42,7 +43,8 @@ class Points:
     def wrapped(self, name):
         def call(*given, **named):
             self.fail(name)
-            self.reach(name, name == "replace" or (name == "fsync" and self.unnamed(given[0])))
+            if name != "fsync" or self.unnamed(given[0]):
+                self.reach(name, name != "fdatasync")
             done = self.real[name](*given, **named)
             if name == "fdatasync":
                 self.reach("synced", False)
