@@ -49,7 +49,7 @@ def test_every_command_of_the_tutorial_prints_what_the_tutorial_says(collected):
 @pytest.mark.slow
 def test_the_answers_of_the_tutorial_change_with_what_was_posted(collected):
     place, _ = collected
-    before, after, last = (json.loads((place / name).read_text()) for name in ("before.json", "after.json", "last.json"))
+    before, after, last = (json.loads((place / f"{name}.json").read_text()) for name in ("before", "after", "last"))
 
     assert [row["item_id"] for row in before["answer"]] != [row["item_id"] for row in after["answer"]]
     assert any("newcomer" in note for note in before["notes"])

@@ -38,6 +38,18 @@ def test_nobody_has_no_pseudonym_and_a_guest_names_nobody():
     assert pseudonym("order:7", "customer_id", KEY).startswith("c_")
 
 
+def test_a_pseudonym_that_comes_back_stays_and_only_in_its_own_column():
+    once = pseudonym("ann", "customer_id", KEY)
+    coded, pairs = pseudonyms(pa.array([once, "ann"]), "customer_id", KEY)
+
+    assert coded.to_pylist() == [once, once]
+    assert pairs["identity"].to_pylist() == ["ann"]
+    assert pseudonym(once, "customer_id", KEY) == once
+    assert pseudonym(once, "anonymous_id", KEY) == pseudonyms(pa.array([once]), "anonymous_id", KEY)[0][0].as_py() != once
+    assert pseudonym(once + "\n", "customer_id", KEY) == pseudonyms(pa.array([once + "\n"]), "customer_id",
+                                                                    KEY)[0][0].as_py() != once
+
+
 def test_the_vault_opens_with_its_key_and_holds_nothing_that_can_be_read_without():
     sealed = seal(PAIRS, KEY)
 

@@ -1,7 +1,8 @@
 """Raw identities become keyed pseudonyms at the entrance; the vault, with a key of its own, can resolve them.
 
 A pseudonym is a keyed digest, so the same person is the same pseudonym in every file, and nobody without the key can
-test a guess. Orders of guests (`order:<id>`) name nobody and stay as they are.
+test a guess. Orders of guests (`order:<id>`) name nobody and stay as they are; so does a pseudonym that comes back, in
+what the shop itself said or in an export that is taken in again.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import base64
 import hashlib
 import io
 import ipaddress
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +26,8 @@ from shopkeeper.words import say
 GUEST = "order:"
 _PREFIX = {"customer_id": "c_", "anonymous_id": "a_"}
 _DIGEST, _PERSON = 15, b"shopkeeper"
+_STAYS = {"customer_id": r"^c_[a-z2-7]{24}$", "anonymous_id": rf"^a_[a-z2-7]{{24}}$|^{GUEST}"}
+_STAY = {column: re.compile(form.replace("$", r"\Z")) for column, form in _STAYS.items()}  # here, $ allows a line end
 _BASE32 = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz234567", np.uint8)
 VAULT = pa.schema([("pseudonym", pa.string()), ("identity", pa.string())])
 
@@ -44,7 +48,7 @@ def pseudonym(identity: str, column: str, key: bytes) -> str:
     >>> pseudonym("ann@example.org", "customer_id", b"k" * 32)[:2]
     'c_'
     """
-    if column == "anonymous_id" and identity.startswith(GUEST):
+    if _STAY[column].match(identity):
         return identity
     digest = hashlib.blake2b(identity.encode("utf-8", "surrogatepass"), digest_size=_DIGEST, key=key, person=_PERSON)
     return _PREFIX[column] + base64.b32encode(digest.digest()).decode("ascii").lower()
@@ -64,14 +68,13 @@ def pseudonyms(cells: Any, column: str, key: bytes) -> tuple[Any, Any]:
     encoded = cells.dictionary_encode()
     names = encoded.dictionary
     coded = _coded(names, column, key)
-    if column == "anonymous_id":
-        coded = pc.if_else(pc.starts_with(names, GUEST), names, coded)
+    coded = pc.if_else(pc.match_substring_regex(names, _STAYS[column]), names, coded)
     pairs = pa.table({"pseudonym": coded, "identity": names}, schema=VAULT)
     return coded.take(encoded.indices), pairs.filter(pc.not_equal(coded, names))
 
 
 def _coded(names: Any, column: str, key: bytes) -> Any:
-    """The pseudonyms of (n,) identities, none of which is a guest's order."""
+    """The pseudonyms of (n,) identities, whatever they are."""
     digests, keyed = [], hashlib.blake2b(digest_size=_DIGEST, key=key, person=_PERSON)
     for name in names.cast(pa.binary()).to_pylist():
         one = keyed.copy()
