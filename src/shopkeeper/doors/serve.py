@@ -41,6 +41,7 @@ def run(found: Namespace, out: Output) -> None:
     from shopkeeper.doors.http.guard import Guard
     from shopkeeper.doors.http.keyring import KeyRing
     from shopkeeper.doors.http.logs import Log
+    from shopkeeper.doors.http.parts import attach
     from shopkeeper.doors.http.server import bind, is_loopback, url
     from shopkeeper.doors.http.server import run as serve
     from shopkeeper.doors.http.service import Service
@@ -57,7 +58,7 @@ def run(found: Namespace, out: Output) -> None:
     bound = bind(found.host, found.port)
     collector = Collector.open(shop, Limits(settings.body_bytes, settings.records))
     service = Service(shop, collector, settings, log=Log(found.log), fold=found.fold)
-    application = door(service, Guard(ring, settings, open_here=here))
+    application = door(service, Guard(ring, settings, open_here=here), attach(service))
 
     def opened() -> None:
         _tell(out, service, url(bound))

@@ -13,6 +13,7 @@ from shopkeeper.doors.http.collect import Collecting
 from shopkeeper.doors.http.described import operations
 from shopkeeper.doors.http.door import EVENTS, Call, Door, Handler, Path
 from shopkeeper.doors.http.guard import Guard
+from shopkeeper.doors.http.hot import NAME, Hot
 from shopkeeper.doors.http.metrics import KIND
 from shopkeeper.doors.http.openapi import document
 from shopkeeper.doors.http.pages import POLICY, docs
@@ -20,14 +21,15 @@ from shopkeeper.doors.http.refusals import NoSuchRoute, Reply
 from shopkeeper.doors.http.service import Service
 from shopkeeper.events.schema import TABLES
 from shopkeeper.menu import MENU
+from shopkeeper.recommend.live import LiveDesk
 from shopkeeper.words import LANGUAGES, say
 
 SCRIPT = File(__file__).with_name("shopkeeper.js")
 _SCRIPT_KEPT = b"public, max-age=3600, stale-while-revalidate=86400"
 
 
-def door(service: Service, guard: Guard) -> Door:
-    """The application of a service."""
+def door(service: Service, guard: Guard, desk: LiveDesk | None = None) -> Door:
+    """The application of a service; with a live desk, `next_items` is answered from memory."""
     collecting, asking = Collecting(service), Asking(service)
     paths = [Path(EVENTS, ("POST",), collecting.events, "collect")]
     for table in TABLES:
@@ -36,9 +38,10 @@ def door(service: Service, guard: Guard) -> Door:
     for entry in MENU:
         mark = entry.mark()
         question = mark.kind == "question"
+        handler = Hot(asking, desk) if desk is not None and (entry.room, entry.name) == NAME else asking.handler(entry)
         paths.append(Path(f"/v1/{entry.room}/{entry.name}", ("GET", "POST") if question else ("POST",),
-                          asking.handler(entry), "read" if question else mark.scope or "admin"))
-    return Door(service, guard, [*paths, *_of_server(service)])
+                          handler, "read" if question else mark.scope or "admin"))
+    return Door(service, guard, [*paths, *_of_server(service)], (EVENTS, f"/v1/{'/'.join(NAME)}"))
 
 
 def _of_server(service: Service) -> list[Path]:

@@ -65,20 +65,24 @@ class Asking:
         return lambda call: self._question(call, entry, parameters)
 
     async def _question(self, call: Call, entry: Entry, parameters: tuple[Parameter, ...]) -> Reply:
-        given = await self._given(call, (*parameters, values.AS_OF))
+        return await self.answered(call, entry, parameters, await self.given(call, (*parameters, values.AS_OF)))
+
+    async def answered(self, call: Call, entry: Entry, parameters: tuple[Parameter, ...],
+                       given: dict[str, object]) -> Reply:
+        """Ask a question with what was given, `as_of` among it."""
         as_of = given.pop("as_of", None)
         values.complete(given, parameters)
         answer = await self.service.ask(entry, given, as_of if isinstance(as_of, datetime) else None)
         return delivered(answer, call)
 
     async def _act(self, call: Call, entry: Entry, parameters: tuple[Parameter, ...]) -> Reply:
-        given = await self._given(call, parameters)
+        given = await self.given(call, parameters)
         values.complete(given, parameters)
         done = await self.service.act("act", room=entry.room, name=entry.name, given=as_json(given),
                                       language=call.language)
         return _chosen(done, call)
 
-    async def _given(self, call: Call, parameters: tuple[Parameter, ...]) -> dict[str, object]:
+    async def given(self, call: Call, parameters: tuple[Parameter, ...]) -> dict[str, object]:
         """The parameters of the query string and of the body."""
         given = values.of_query(call.query, parameters)
         if call.method != "POST":

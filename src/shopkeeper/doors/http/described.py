@@ -10,6 +10,7 @@ from shopkeeper.doors.http import values
 from shopkeeper.doors.http.asking import UPLOAD
 from shopkeeper.doors.http.collect import VERBOSE
 from shopkeeper.doors.http.door import EVENTS
+from shopkeeper.doors.http.hot import BECAUSE, NAME
 from shopkeeper.events.schema import TABLE_KEYS, TABLES
 from shopkeeper.menu import MENU, Entry, Parameter
 from shopkeeper.words import say
@@ -107,7 +108,7 @@ def _of_menu(entry: Entry) -> list[Operation]:
     if entry.mark().kind == "act":
         return [Operation("POST", path, name, entry.room, entry.summary, entry.mark().scope or "admin",
                           entry.parameters(), in_body=True, columns=columns)]
-    also = (*entry.parameters(), values.AS_OF)
+    also = (*entry.parameters(), values.AS_OF, *((BECAUSE,) if (entry.room, entry.name) == NAME else ()))
     return [Operation("GET", path, name, entry.room, entry.summary, "read", also, columns=columns),
             Operation("POST", path, f"{name}_by_body", entry.room, entry.summary, "read", also, in_body=True,
                       columns=columns)]

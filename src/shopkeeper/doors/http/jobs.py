@@ -34,6 +34,15 @@ def fold(shop: Path) -> dict[str, Any] | None:
             if isinstance(value, int | str | float)}
 
 
+def compact(shop: Path) -> dict[str, Any] | None:
+    """Merge small files, one bounded step; None where nothing is due."""
+    from shopkeeper.warehouse import compaction
+
+    at = Shop.open(shop, create=False)
+    done = compaction.compact(at.store, at.keys(), wait=FOLD_WAITS)
+    return None if done is None else asdict(done)
+
+
 def act(shop: Path, room: str, name: str, given: str, language: str) -> dict[str, str]:
     """Carry out an act of the menu.
 
@@ -46,6 +55,14 @@ def act(shop: Path, room: str, name: str, given: str, language: str) -> dict[str
     entry = next(entry for entry in MENU if (entry.room, entry.name) == (room, name))
     read = values.of_json(given.encode(), entry.parameters())
     return _delivered(call(entry.function(), Shop.open(shop, create=False), read), language)
+
+
+def learn(shop: Path) -> dict[str, dict[str, str]]:
+    """Learn what is not fresh; what became of each question, in words."""
+    from shopkeeper.learn import learn as learn_
+
+    rows = learn_(Shop.open(shop, create=False)).table.to_pylist()
+    return {"learned": {row["question"]: f"{row['status']}: {row['why']}" for row in rows}}
 
 
 def ingest(shop: Path, file: str, given: Mapping[str, Any], language: str, most: int) -> dict[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -22,11 +22,12 @@ from shopkeeper.doors.http.metrics import Metrics, resident_bytes
 from shopkeeper.doors.http.refusals import TooMany
 from shopkeeper.doors.http.settings import Settings
 from shopkeeper.doors.http.worker import Failed, Worker
-from shopkeeper.errors import Refusal
+from shopkeeper.errors import NotWritten, Refusal
 from shopkeeper.events.entrance import Event
 from shopkeeper.menu import Entry, call
 from shopkeeper.shop import Shop
 from shopkeeper.warehouse.collector import Arrived, Collector, Ticket
+from shopkeeper.warehouse.compaction import due
 from shopkeeper.words import say
 
 JOBS = "shopkeeper.doors.http.jobs"
@@ -51,6 +52,8 @@ class Service:
         seen: Called with the accepted events of each request.
         changed: Called with table, change (`put`, `patch`, `delete`) and rows.
         after_fold: Called with the shop as it is after a fold, or after anything else that was committed.
+        before_seal, folded: Called before the journal is sealed for a fold, and when that was folded.
+        also: Give further gauges.
         metrics: Counts.
     """
 
@@ -62,9 +65,13 @@ class Service:
         self.seen: list[Callable[[Sequence[Event]], object]] = []
         self.changed: list[Callable[[str, str, Sequence[Mapping[str, Any]]], object]] = []
         self.after_fold: list[Callable[[Shop], object]] = []
+        self.before_seal: list[Callable[[], object]] = []
+        self.folded: list[Callable[[], object]] = []
+        self.also: list[Callable[[], Mapping[str, tuple[str, float]]]] = []
         self.ready = False
+        self._running: list[tuple[str, Callable[[], Awaitable[None]], float]] = []
         self._ticks: list[tuple[float, Callable[[], object]]] = []
-        self._planned: list[tuple[float, str, Mapping[str, object]]] = []
+        self._planned: list[tuple[float, float, str, Mapping[str, object]]] = []
         self._disk, self._asking, self._ticking = (ThreadPoolExecutor(1, name) for name in ("disk", "asking", "ticks"))
         self._waiting: list[asyncio.Future[None]] = []
         self._asked = 0
@@ -74,15 +81,20 @@ class Service:
         """Call a function again and again: a coroutine function in the event loop, another in a thread for ticks."""
         self._ticks.append((seconds, function))
 
-    def schedule(self, seconds: float, job: str, **given: object) -> None:
+    def run_on(self, what: str, work: Callable[[], Awaitable[None]], pause: float) -> None:
+        """Keep a coroutine running beside the others; where it ends or fails, the log says so, and it is begun anew."""
+        self._running.append((what, work, pause))
+
+    def schedule(self, seconds: float, job: str, *, first: float | None = None, **given: object) -> None:
         """Run a job in a child process of its own again and again, and take up what it committed.
 
         Args:
             seconds: Pause between two runs.
+            first: Pause before the first; by default the same.
             job: `module:function`; the function takes the shop's folder (a Path) and what is given.
             given: Plain data.
         """
-        self._planned.append((seconds, job, given))
+        self._planned.append((seconds if first is None else first, seconds, job, given))
 
     async def begin(self) -> None:
         """Start the tasks; called in the event loop."""
@@ -91,6 +103,7 @@ class Service:
         begun = [self._flush_for_ever(), self._keep_watch()]
         begun += [self._tick(seconds, function) for seconds, function in self._ticks]
         begun += [self._run_planned(*plan) for plan in self._planned]
+        begun += [self._run_on(*one) for one in self._running]
         self._tasks = [asyncio.create_task(task) for task in begun]
         self.ready = True
 
@@ -135,6 +148,10 @@ class Service:
         else:
             ticket = self.collector.take(arrived)
         await self.durable()
+        if not ticket.durable:  # it was taken in a thread just when a write failed
+            raise NotWritten(say("the disk did not take it: {wrong}.", wrong="a write before it failed"),
+                             do=[say("make room on the disk, or mend it; then send it again.")],
+                             why=say("what is acknowledged must be on disk."))
         counts = self.metrics.records
         for name in ("received", "stored", "duplicate", "quarantined"):
             counts[name] += getattr(ticket, name)
@@ -193,11 +210,25 @@ class Service:
                 began = time.perf_counter()
                 done = await self._worker.do(f"{JOBS}:fold")
                 self.metrics.fold.saw(time.perf_counter() - began)
+            for hook in self.folded:
+                hook()
             self.log.event("folded", ms=round((time.perf_counter() - began) * 1000, 1), **(done or {}))
+            await self.reload()
+
+    async def _compacted(self) -> None:
+        """Merge small files, one bounded step, where one is due."""
+        if not due(self.shop.manifest):
+            return
+        async with self._writing:
+            done = await self._worker.do(f"{JOBS}:compact")
+        if done is not None:
+            self.log.event("compacted", **done)
             await self.reload()
 
     def _has_sealed(self) -> bool:
         """Seal what there is. In the thread of the disk, so that no write goes on meanwhile."""
+        for hook in self.before_seal:
+            hook()
         self.collector.seal()
         return self.collector.pending.records > 0
 
@@ -225,6 +256,7 @@ class Service:
             if self.folds and pending and (now - folded > self.settings.fold_seconds
                                            or pending >= self.settings.fold_records):
                 await self._try("fold", self.fold())
+                await self._try("compaction", self._compacted())
                 folded = time.monotonic()
             elif now - looked > 1.0:
                 looked = now
@@ -313,10 +345,16 @@ class Service:
             else:
                 await self._try("tick", self._in(self._ticking, function))
 
-    async def _run_planned(self, seconds: float, job: str, given: Mapping[str, object]) -> None:
+    async def _run_on(self, what: str, work: Callable[[], Awaitable[None]], pause: float) -> None:
         while True:
-            await asyncio.sleep(seconds)
+            await self._try(what, work())
+            await asyncio.sleep(pause)
+
+    async def _run_planned(self, first: float, seconds: float, job: str, given: Mapping[str, object]) -> None:
+        await asyncio.sleep(first)
+        while True:
             await self._try(job, self._planned_once(job, given))
+            await asyncio.sleep(seconds)
 
     async def _planned_once(self, job: str, given: Mapping[str, object]) -> None:
         done = await self._learner.do(job, **given)
@@ -334,6 +372,7 @@ class Service:
             "questions_waiting": ("Questions and acts that wait or run.", self._asked),
             "resident_bytes": ("Resident memory of the server.", resident_bytes()),
             "manifest_version": ("Version of the shop that answers come from.", self.shop.manifest.version),
+            **{name: gauge for more in self.also for name, gauge in more().items()},
         }
 
     async def _in(self, thread: ThreadPoolExecutor, function: Callable[..., Any], *given: Any) -> Any:

@@ -27,6 +27,7 @@ class Settings:
         body_seconds: How long a body may take to come, seconds.
         fold_seconds: Pause between two folds, seconds.
         fold_records: So many waiting records are folded at once.
+        learn_hours: Pause between two rounds of learning, hours; a very large number learns once after each start.
     """
 
     origins: tuple[str, ...] = ()
@@ -38,6 +39,7 @@ class Settings:
     body_seconds: float = 30.0
     fold_seconds: float = 5.0
     fold_records: int = 20_000
+    learn_hours: float = 24.0
 
     @classmethod
     def read(cls, path: Path) -> Settings:
@@ -54,7 +56,7 @@ class Settings:
         for name, value in found.items():
             number = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
             right = isinstance(value, list) and all(isinstance(one, str) for one in value) if name == "origins" else (
-                number and (isinstance(value, int) or name.endswith("seconds")))
+                number and (isinstance(value, int) or name.endswith(("seconds", "hours"))))
             if name not in known or not right:
                 raise BadInput(say("{path} says {name} = {value}.", path=str(path), name=name, value=repr(value)),
                                do=[say("one of: {names}", names=", ".join(known))],
