@@ -121,5 +121,6 @@ def test_the_ledger_says_that_all_is_well_or_names_what_is_not(kept):
     assert {row["holds"]: row["rows"] for row in bad.table.to_pylist()} == {
         "segments": kept.manifest.segments[0].rows, "index": 0}
     assert [str(note) for note in bad.notes][1:] == [
-        "put them back from your backup.", "the index is made again from the segments by an import that meets the damage."]
+        "put them back from your backup.",
+        "the index is made again from the segments by an import that meets the damage."]
     assert [line[-1] for line in bad.cells()[1]] == ["another content"] * 2
