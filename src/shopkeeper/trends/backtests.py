@@ -26,7 +26,7 @@ def back_test(shop: Shop, rule: Rule, within: int) -> BackTest:
         TooLittleHistory: The log does not reach so far back.
     """
     now = shop.now()
-    until = ends(rule, now)
+    until = now + 1 if rule.detector == "burst" else ends(rule, now)
     start = until - within * DAY
     _require(shop, rule, within, now)
     if rule.detector == "burst":
