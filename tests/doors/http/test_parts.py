@@ -1,4 +1,4 @@
-"""A server as it is in real life: the next answer knows what was acknowledged, what was shown is in the log, models change."""
+"""A server as it is in real life: the next answer knows what was acknowledged, what was shown is logged."""
 
 import json
 import threading
@@ -77,7 +77,8 @@ def test_what_was_shown_is_in_the_log_with_its_request_its_method_and_its_chance
     assert server.stop() == 0
 
     shop = Shop.open(learned_shop.path)
-    rows = shop.engine.run(shop.events().filter(lambda t: t.source == "serve").order_by(["event_id", "line"])).to_pylist()
+    said = shop.events().filter(lambda t: t.source == "serve").order_by(["event_id", "line"])
+    rows = shop.engine.run(said).to_pylist()
     assert len({answer["request_id"] for answer in answers}) == 3
     assert {row["request_id"] for row in rows} == {answer["request_id"] for answer in answers}
     for answer in answers:
