@@ -6,7 +6,7 @@ from decimal import Decimal
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from events.taking import BUY, KEYS, RECEIVED, VIEW, clean, digests, reasons, rows
@@ -25,6 +25,7 @@ names = st.sampled_from([*EVENTS.names, "items", "odd"])
 
 
 @settings(deadline=None, max_examples=60)
+@example([{"line": -2147483649}])
 @given(st.lists(st.dictionaries(names, hostile, max_size=8), min_size=1, max_size=8))
 def test_hostile_records_are_accepted_or_rejected_each_exactly_once(records):
     found = clean([{**VIEW, "line": 0, "currency": "EUR"}, *records], Mapping(currency="EUR"))

@@ -90,7 +90,8 @@ def _of_cells(cells: Any, seed: Seeds) -> Hashes:
     if pa.types.is_string(kind) or pa.types.is_binary(kind):
         if len(cells) > _SAMPLE and len(cells.slice(0, _SAMPLE).unique()) < _FEW:
             coded = cells.dictionary_encode()  # codes of things of which there are few: each is hashed once
-            return of_texts(coded.dictionary, seed).take(coded.indices.to_numpy(), axis=0)
+            hashes: Hashes = of_texts(coded.dictionary, seed)[coded.indices.to_numpy()]
+            return hashes
         return of_texts(cells, seed)
     if kind == MONEY:
         return of_numbers(_ten_thousandths(cells), seed)

@@ -300,7 +300,7 @@ def _as_text(cells: Any) -> values.Read:
 
 def _line(cells: Any) -> values.Read:
     lines, bad = values.whole(cells)
-    large = values.mask_of(pc.greater(lines, _LARGEST_LINE))
+    large = values.mask_of(pc.greater(pc.abs(lines), _LARGEST_LINE))  # beyond 32 bits, either way
     return pc.if_else(pa.array(large), None, lines), bad | large
 
 

@@ -11,6 +11,7 @@ import os
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,17 +22,18 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shopkeeper.asking import Progress
-from shopkeeper.errors import BadInput
+from shopkeeper.asking import Progress, silent
+from shopkeeper.errors import BadInput, Refusal
 from shopkeeper.events import mapping as mappings
 from shopkeeper.events import readers
 from shopkeeper.events.cleaning import Cleaned, Cleaner, TableCleaner, original
 from shopkeeper.events.items import in_parts
 from shopkeeper.events.pseudonyms import VAULT, Keys, seal
-from shopkeeper.events.raw import Broken, RawBatch
+from shopkeeper.events.raw import Broken, RawBatch, encode_records
 from shopkeeper.events.schema import EVENTS, TABLE_KEYS, TABLES, TIME, Role
 from shopkeeper.events.times import zoned_already
 from shopkeeper.warehouse.manifest import Import, Manifest
+from shopkeeper.warehouse.pipeline import in_order
 from shopkeeper.warehouse.segments import finished
 from shopkeeper.warehouse.store import FOLDERS, LOCK, MANIFEST, Store, Writer, durable_write
 from shopkeeper.warehouse.tables import merged
@@ -40,6 +42,8 @@ from shopkeeper.words import Sentence, say
 _OF_A_SHOP = frozenset({*FOLDERS, "keys", "shop.toml", MANIFEST, LOCK})
 Source = str | os.PathLike[str] | Any  # a path, a glob, an Arrow table, a data frame, a list of dicts
 
+_MANY_BATCHES, _MANY_PEOPLE = 64, 1 << 20  # after so many batches pairs are made distinct; so many are sealed at once
+THREADS = max(2, min(os.cpu_count() or 1, 4))  # batches that are cleaned at once
 FEWEST_TO_TELL = 20  # unreadable cells of one batch from which on a column is no column of that kind
 
 
@@ -107,7 +111,7 @@ class Tally:
     mapped: dict[str, str] = field(default_factory=dict)
     unmapped: dict[str, None] = field(default_factory=dict)
     notes: dict[str, Sentence] = field(default_factory=dict)
-    identities: list[pa.Table] = field(default_factory=list)
+    vault: Vault | None = None  # takes the identities; none in a dry run
     large: list[str] = field(default_factory=list)
 
     def saw(self, columns: Mapping[str, str], unmapped: Sequence[str], cleaned: Cleaned) -> None:
@@ -118,14 +122,50 @@ class Tally:
         self.mapped |= columns
         self.unmapped |= dict.fromkeys(unmapped)
         self.reasons.update(cleaned.rejected.column("reason").to_pylist())
-        if cleaned.identities.num_rows:
-            self.identities.append(cleaned.identities)
-            if len(self.identities) > 64:
-                self.identities = [_distinct(self.identities)]
+        if self.vault is not None:
+            self.vault.add(cleaned.identities)
 
     def note(self, sentence: Sentence) -> None:
         """Say a thing once."""
         self.notes.setdefault(str(sentence), sentence)
+
+
+class Vault:
+    """Puts the identities of an import into sealed files; when there are many, before the import is at its end.
+
+    Args:
+        store: The shop's folder.
+        number: The import's.
+        key: Of the vault.
+    """
+
+    def __init__(self, store: Store, number: str, key: bytes) -> None:
+        self._store, self._number, self._key = store, number, key
+        self._held = [VAULT.empty_table()]
+        self._files: list[str] = []
+
+    def add(self, pairs: pa.Table) -> None:
+        """Take pairs of pseudonym and identity."""
+        if pairs.num_rows == 0:
+            return
+        self._held.append(pairs)
+        if len(self._held) > _MANY_BATCHES:
+            self._held = [_distinct(self._held)]
+            if self._held[0].num_rows > _MANY_PEOPLE:
+                self._seal()
+
+    def close(self) -> tuple[str, ...]:
+        """The files, durable; no manifest names them yet."""
+        self._held = [_distinct(self._held)]
+        if self._held[0].num_rows:
+            self._seal()
+        return tuple(self._files)
+
+    def _seal(self) -> None:
+        name = f"vault/{self._number}-{len(self._files)}.vault"
+        durable_write(self._store.path / name, seal(self._held[0], self._key))
+        self._files.append(name)
+        self._held = [VAULT.empty_table()]
 
 
 def _distinct(tables: Sequence[pa.Table]) -> pa.Table:
@@ -143,6 +183,7 @@ def ingest(store: Store, sources: Sequence[Source], task: Task, progress: Progre
     opened = _opened(sources, tally)
     with store.write("ingest") as writer:
         number = uuid.uuid4().hex[:12]
+        tally.vault = Vault(store, number, task.keys.vault)
         if task.table == "events":
             return _ingest_events(writer, number, opened, task, progress, tally)
         return _ingest_table(writer, number, opened, task, progress, tally)
@@ -158,11 +199,16 @@ def _opened(sources: Sequence[Source], tally: Tally) -> list[Source]:
             continue
         tally.note(say("{name} was left out: no reader knows its ending.", name=path.name))
     out = [*(path for path in found if not _of_a_shop(path)),
-           *(source for source in sources if not isinstance(source, str | os.PathLike))]
+           *(_at_hand(source) for source in sources if not isinstance(source, str | os.PathLike))]
     if not out:
         raise BadInput(say("there is nothing to ingest."), do=[say("shopkeeper ingest SHOP FILE ...")],
                        why=say("no file, folder or table was given."))
     return out
+
+
+def _at_hand(source: Source) -> Source:
+    """A source in memory as it can be read twice: a stream of batches becomes a table."""
+    return source.read_all() if isinstance(source, pa.RecordBatchReader) else source
 
 
 def _of_a_shop(path: Path) -> bool:
@@ -201,31 +247,89 @@ def _batches(source: Source, task: Task, spill: Path, tally: Tally,
                            else say("{name}: {problem}", name=opened.name, problem=problem))
 
 
+@dataclass(frozen=True)
+class _Job:
+    """A part of a source on its way through a cleaner of its own: so that several can be cleaned at once."""
+
+    cleaner: Cleaner | TableCleaner
+    part: RawBatch
+    source: str
+    learned: bool | None  # what the cleaner knew of day and month when it began
+
+    @classmethod
+    def of(cls, cleaner: Cleaner | TableCleaner, part: RawBatch, source: str, record: int) -> _Job:
+        """Of a part whose first record has this number."""
+        own = copy(cleaner)
+        own.time_rule = replace(cleaner.time_rule)
+        if isinstance(own, Cleaner):
+            own.next_record = record
+        return cls(own, part, source, own.time_rule.day_first)
+
+    def clean(self) -> Cleaned | Refusal:
+        """The part cleaned, or why that is refused."""
+        if self.part.table.num_rows == 0:
+            return Cleaned.of_broken(self.part, self.source)
+        try:
+            return self.cleaner.clean(self.part)
+        except Refusal as refusal:
+            return refusal
+
+    def again(self, day_first: bool | None) -> _Job:
+        """The same, where more is known of day and month by now."""
+        own = _Job.of(self.cleaner, self.part, self.source, 0)
+        own.cleaner.time_rule.day_first = day_first
+        if isinstance(own.cleaner, Cleaner) and isinstance(self.cleaner, Cleaner):
+            own.cleaner.next_record = self.cleaner.next_record
+        return own
+
+
 def _cleaned(source: Source, task: Task, spill: Path, tally: Tally, progress: Progress,
-             keep: Callable[[RawBatch], RawBatch] = lambda batch: batch) -> Iterator[Cleaned]:
-    """The batches of one source, cleaned and counted; `keep` looks after the records that are too large."""
+             keep: Callable[[RawBatch], RawBatch] | None = None) -> Iterator[Cleaned]:
+    """The batches of one source, cleaned and counted; `keep` looks after the records that are too large.
+
+    Several are cleaned at once but in a dry run (without `keep`); the outcome is as if it had been one by one.
+    """
+    jobs = _jobs(source, task, spill, tally, progress, keep)
+    learned: bool | None = None
+    for job, found in in_order(lambda one: (one, one.clean()), jobs, THREADS if keep else 1):
+        if job.learned != learned:
+            job = job.again(learned)
+            found = job.clean()
+        if isinstance(found, Refusal):
+            raise found
+        learned = job.cleaner.time_rule.day_first
+        plan = job.cleaner.plan
+        if job.part.table.num_rows:
+            _check_readable(plan, job.part, found, job.source)
+            tally.saw(plan.columns, plan.unmapped, found)
+        else:
+            tally.saw({}, (), found)
+        yield found
+
+
+def _jobs(source: Source, task: Task, spill: Path, tally: Tally, progress: Progress,
+          keep: Callable[[RawBatch], RawBatch] | None) -> Iterator[_Job]:
+    """The parts of one source, each with a cleaner for it."""
     cleaner: Cleaner | TableCleaner | None = None
+    record = tally.received
     for opened, read, last in _batches(source, task, spill, tally, progress):
-        batch, name, loose = keep(read), opened.name, opened.kind == "jsonl"
+        batch, name, loose = keep(read) if keep else read, opened.name, opened.kind == "jsonl"
         if last and loose and opened.columns:  # its records differ; a mapped column need not be in each batch
             mappings.check_seen(task.mapping, opened.columns, name)
-        if batch.table.num_rows == 0:
-            cleaned = Cleaned.of_broken(batch, name)
-            tally.saw({}, (), cleaned)
-            yield cleaned
+        strict: mappings.Strictness = "nothing" if cleaner else "needed" if loose else "all"
+        if batch.table.num_rows:
+            plan = _plan(task, batch.table.column_names, name, strict)
+        elif cleaner is None:  # nothing that could be parsed yet
+            yield _Job.of(_cleaner(mappings.Plan(task.mapping, {}, ()), task, name), batch, name, record)
+            record += batch.received
             continue
-        plan = _plan(task, batch.table.column_names, name, "nothing" if cleaner else "needed" if loose else "all")
         if cleaner is None:
             cleaner = _cleaner(plan, task, name)
             _note_zone(plan, task, batch, tally)
         cleaner.plan = plan
         for part in in_parts(batch, plan.columns.get("items")):
-            if isinstance(cleaner, Cleaner):
-                cleaner.next_record = tally.received
-            cleaned = cleaner.clean(part)
-            _check_readable(plan, part, cleaned, name)
-            tally.saw(plan.columns, plan.unmapped, cleaned)
-            yield cleaned
+            yield _Job.of(cleaner, part, name, record)
+            record += part.received
 
 
 def _check_readable(plan: mappings.Plan, batch: RawBatch, cleaned: Cleaned, source: str) -> None:
@@ -253,7 +357,7 @@ def _plan(task: Task, names: Sequence[str], source: str, strict: mappings.Strict
 def _cleaner(plan: mappings.Plan, task: Task, source: str) -> Cleaner | TableCleaner:
     if task.table != "events":
         return TableCleaner(plan, task.table, task.keys, source)
-    return Cleaner(plan, task.kinds, task.keys, source, task.received_at)
+    return Cleaner(plan, task.kinds, task.keys, source, task.received_at, originals=False)
 
 
 def _keeper(writer: Writer, number: str, tally: Tally) -> Callable[[RawBatch], RawBatch]:
@@ -283,19 +387,70 @@ def _note_zone(plan: mappings.Plan, task: Task, batch: RawBatch, tally: Tally) -
 def _ingest_events(writer: Writer, number: str, sources: Sequence[Source], task: Task, progress: Progress,
                    tally: Tally) -> Received:
     intake, keep = writer.intake(number, task.keys.pseudonym, task.received_at), _keeper(writer, number, tally)
+    seen: list[_Seen] = []
     for source in sources:
         intake.next_source()
+        seen.append(_Seen(source, tally.received, _mark(source)))
         for cleaned in _cleaned(source, task, intake.spill, tally, progress, keep):
             intake.add(cleaned.events)
             intake.reject(cleaned.rejected)
     _require_records(tally)
     progress.start(say("comparing with the past"), None)
-    settled = intake.settle(original)
+    settled = intake.settle(original, lambda records: _originals(seen, records, task, intake.spill))
     tally.reasons["conflict"] += settled.conflicts
+    for note in settled.notes:
+        tally.note(note)
     account = _account(tally, number, settled.stored, settled.duplicate, settled.rows)
     manifest = settled.manifest(writer.manifest)
     _commit(writer, manifest, account, tally, sources, task)
     return account
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A source that was read: the number of its first record, and by what it is known again."""
+
+    source: Source
+    first: int
+    mark: tuple[int, ...]
+
+
+def _mark(source: Source) -> tuple[int, ...]:
+    """What changes when a file changes; nothing for what is in memory."""
+    if not isinstance(source, str | os.PathLike):
+        return ()
+    try:
+        found = os.stat(source)
+    except OSError:
+        return ()  # whoever reads it says what is wrong
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _originals(seen: Sequence[_Seen], records: npt.NDArray[np.int64], task: Task, spill: Path) -> dict[int, str]:
+    """Records as they came, by their numbers: read once more, for few are ever asked for.
+
+    Raises:
+        BadInput: A file is not what it was.
+    """
+    out: dict[int, str] = {}
+    ends = [*(one.first for one in seen[1:]), 1 << 62]
+    for one, end in zip(seen, ends, strict=True):
+        wanted = records[(records >= one.first) & (records < end)]
+        if not len(wanted):
+            continue
+        start = one.first
+        for _, batch, _ in _batches(one.source, task, spill, Tally(), silent):
+            here = wanted[(wanted >= start) & (wanted < start + batch.table.num_rows)]
+            raw = encode_records(batch.table.take(pa.array(here - start))).to_pylist() if len(here) else []
+            out |= dict(zip(here.tolist(), map(original, raw), strict=True))
+            start += batch.received
+            if here.size and here[-1] == wanted[-1]:
+                break
+        if _mark(one.source) != one.mark or not out.keys() >= set(wanted.tolist()):
+            raise BadInput(say("{name} changed while it was read.", name=Path(one.source).name),
+                           do=[say("ingest it again when nobody writes to it.")],
+                           why=say("a conflicting record is kept as it came, and it is not there any more."))
+    return out
 
 
 def _require_records(tally: Tally) -> None:
@@ -319,10 +474,8 @@ def _commit(writer: Writer, manifest: Manifest, account: Received, tally: Tally,
     """Write the vault, put the import into the books, rename the manifest."""
     if account.received != account.stored + account.duplicate + account.quarantined:
         raise AssertionError(f"the account does not add up: {account}")
-    if tally.identities:
-        name = f"vault/{account.id}.vault"
-        durable_write(writer.store.path / name, seal(_distinct(tally.identities), task.keys.vault))
-        manifest = replace(manifest, vault=(*manifest.vault, name))
+    if tally.vault is not None:
+        manifest = replace(manifest, vault=(*manifest.vault, *tally.vault.close()))
     names = tuple(Path(source).name if isinstance(source, str | os.PathLike) else task.name for source in sources)
     entry = Import(
         id=account.id or "", at=datetime.fromtimestamp(task.received_at / 1e6, UTC).isoformat(timespec="seconds"),

@@ -1,43 +1,49 @@
 """How events become immutable segments: staged as they come, compared with the past, sorted, cut by day.
 
 An import writes into `segments/.staging-<import>/`; nothing there counts. `settle` compares every record with the whole
-past and with the import itself, in steps of the engine that may spill, and leaves finished segments that no manifest
-names yet. Memory is bounded by `MEMORY` and the batch, not by the import.
+past and with the import itself, and leaves finished segments, and a run of the index of events, that no manifest names
+yet. Memory is bounded by the engine's limit and the batch, but for a byte a record.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from shopkeeper.events.hashing import Hashes, combined, of_numbers, of_texts, seeds
 from shopkeeper.events.schema import EVENTS
 from shopkeeper.warehouse import digests
-from shopkeeper.warehouse.manifest import Manifest, Segment
+from shopkeeper.warehouse.digests import CONFLICT, Entries, Judgement, Renamed
+from shopkeeper.warehouse.index import Past, event_keys
+from shopkeeper.warehouse.manifest import IndexRun, Manifest, Segment
+from shopkeeper.warehouse.pipeline import ahead
+from shopkeeper.warehouse.runs import durable_run
+from shopkeeper.warehouse.staging import GROUP_ROWS, Staged
 from shopkeeper.warehouse.store import Writer, make_folder, sync_file, sync_folder
 from shopkeeper.warehouse.tables import QUARANTINE, STORED
+from shopkeeper.words import Sentence
 
-MEMORY = "400MB"             # the engine's working memory while it compares and sorts
 DAY = 86_400_000_000         # microseconds
 SEGMENT_ROWS = 200_000       # a segment closes at the first day boundary (UTC) after so many rows
 LARGEST_SEGMENT = 1_000_000  # a day with more takes several segments
-GROUP_ROWS = 1 << 16         # rows of a Parquet row group
-DENSE = ["event_id", "digest", "raw", "source_line", "record"]  # columns in which a dictionary would be in vain
+DENSE = ["event_id", "digest", "source_line"]  # columns in which a dictionary would be in vain
 
 STAGED = pa.schema([*EVENTS, ("digest", pa.binary(16)), ("own_id", pa.bool_()), ("record", pa.int64()),
                     ("source_number", pa.int32()), ("file", pa.string()), ("source_line", pa.int64()),
                     ("raw", pa.binary())])
+_AHEAD = 3  # batches of sorted rows that wait while others are written
+_INNER = ["record", "nth", "raw"]  # columns that are staged and not stored
+_SPARE = {"own_id": (True, pa.bool_()), "raw": (None, pa.binary())}  # what stands where it was not given
+Recover = Callable[[npt.NDArray[np.int64]], Mapping[int, str]]
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,10 @@ class Settled:
         rows: Rows of the event table that were stored.
         segments: The new segments.
         quarantine_file: The new file of rejected records, or None.
+        index: The runs of the index of events, with what is new; None where nothing was compared.
+        notes: What else a person should know.
+        flags: (records,) what became of each, in the order in which they were added: 0 where it was stored, else
+            `digests.DUPLICATE` and `digests.CONFLICT`.
     """
 
     stored: int = 0
@@ -57,11 +67,15 @@ class Settled:
     rows: int = 0
     segments: tuple[Segment, ...] = ()
     quarantine_file: str | None = None
+    index: tuple[IndexRun, ...] | None = None
+    notes: tuple[Sentence, ...] = ()
+    flags: npt.NDArray[np.uint8] = field(default_factory=lambda: np.zeros(0, np.uint8), compare=False, repr=False)
 
     def manifest(self, before: Manifest) -> Manifest:
         """The manifest with what is new; the caller commits."""
         quarantine = before.quarantine + ((self.quarantine_file,) if self.quarantine_file else ())
-        return replace(before, segments=before.segments + self.segments, quarantine=quarantine)
+        index = before.index if self.index is None else self.index
+        return replace(before, segments=before.segments + self.segments, quarantine=quarantine, index=index)
 
 
 class Intake:
@@ -76,10 +90,10 @@ class Intake:
         self._folder = self._root / "segments" / f".staging-{import_id}"
         self.spill = self._folder / "spill"
         make_folder(self.spill)
-        self._source = 0
-        self._present: dict[str, None] = {}  # columns of the event table that say anything
-        self._lined = False                  # some record has several rows
-        self._events: pq.ParquetWriter | None = None
+        self._source = self._records = 0
+        self._lined = False                                   # some record has several rows
+        self._staged = Staged(self._folder)
+        self._rows, self._heads = Entries(self._folder, "rows"), Entries(self._folder, "heads")
         self._rejected: pq.ParquetWriter | None = None
 
     def next_source(self) -> None:
@@ -91,25 +105,47 @@ class Intake:
 
         Args:
             table: Columns of the event table, and `digest` (binary(16), of the row's or the record's body), `record`
-                (int64, order of receipt, its own for each record), `file`, `source_line`, `raw` (the original record),
-                and, if they are there, `own_id` (false: the sender gave no id, `event_id` follows from the digest) and
-                `source_number` (int32: which file a record came with, where one table holds records of many; without it
-                all are of the file that `next_source` began). All rows of a record stand in one table.
+                (int64, order of receipt within the table, its own for each record), `file`, `source_line` and, if they
+                are there, `raw` (the original record), `own_id` (false: the sender gave no id, `event_id` follows from
+                the digest) and `source_number` (int32: which file a record came with, where one table holds records of
+                many; without it all are of the file that `next_source` began). All rows of a record stand in one table.
         """
-        if table.num_rows == 0:
+        n = table.num_rows
+        if n == 0:
             return
-        if "own_id" not in table.column_names:
-            table = table.append_column("own_id", pa.array(np.ones(table.num_rows, dtype=bool)))
-        if "source_number" not in table.column_names:
-            number = pa.repeat(pa.scalar(self._source, pa.int32()), table.num_rows)
-            table = table.append_column("source_number", number)
+        spare = {**_SPARE, "source_number": (self._source, pa.int32())}
+        for name, (value, kind) in spare.items():
+            if name not in table.column_names:
+                table = table.append_column(name, pa.repeat(pa.scalar(value, kind), n))
         table, several = digests.by_record(table.select(STAGED.names).cast(STAGED))
         self._lined |= several
-        self._present |= {name: None for name in EVENTS.names if table.column(name).null_count < table.num_rows}
-        if self._events is None:
-            self._events = pq.ParquetWriter(self._folder / "events.parquet", STAGED, compression="lz4",
-                                            use_dictionary=[name for name in STAGED.names if name not in DENSE])
-        self._events.write_table(table, row_group_size=GROUP_ROWS)
+        nth = self._numbered(table.column("record").to_numpy())
+        names = event_keys(table.column("event_id"), table.column("line").to_numpy(), self._key)
+        self._rows.add(digests.entries(names, table.column("digest"), nth))
+        if not pc.all(table.column("own_id")).as_py():
+            self._name_heads(table, nth)
+        self._staged.add(table.drop_columns(["own_id", "source_number"]).append_column("nth", pa.array(nth)))
+
+    def _numbered(self, record: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """(n,) numbers of the records within the import, from 0, for theirs."""
+        if (np.diff(record) > 0).all():
+            nth, count = np.arange(len(record), dtype=np.int64), len(record)
+        else:
+            found, nth = np.unique(record, return_inverse=True)
+            count = len(found)
+        nth = nth + self._records
+        self._records += count
+        return nth
+
+    def _name_heads(self, table: pa.Table, nth: npt.NDArray[np.int64]) -> None:
+        """Keep by which name each record without an id goes in its file."""
+        rows = np.flatnonzero(~table.column("own_id").to_numpy())
+        rows = rows[np.unique(nth[rows], return_index=True)[1]]  # one row a record: all have the same name
+        some = table.take(pa.array(rows))
+        file: Hashes = of_texts(some.column("file").combine_chunks(), seeds(self._key, "file"))
+        number = of_numbers(some.column("source_number").to_numpy().astype(np.int64), seeds(self._key, "source"))
+        names = event_keys(some.column("event_id"), np.zeros(len(rows), np.int32), self._key)
+        self._heads.add(digests.entries(combined(combined(names, file), number), None, nth[rows]))
 
     def reject(self, table: pa.Table) -> None:
         """Stage rejected records: the columns of `tables.QUARANTINE`, of which `import_id` and `at` are filled here."""
@@ -122,7 +158,7 @@ class Intake:
             self._rejected = pq.ParquetWriter(self._folder / "rejected.parquet", QUARANTINE, compression="zstd")
         self._rejected.write_table(pa.table(columns, schema=QUARANTINE))
 
-    def settle(self, make_conflict: Callable[[bytes], str]) -> Settled:
+    def settle(self, make_conflict: Callable[[bytes], str], recover: Recover | None = None) -> Settled:
         """Compare with the past, and turn what is new into segments; nothing is visible before the manifest is renamed.
 
         The unit is the record, its key `(event_id, line)`: the first that came is stored; one with the same key and the
@@ -132,55 +168,71 @@ class Intake:
 
         Args:
             make_conflict: Makes the original record, as text, of its `raw` bytes.
+            recover: Finds the originals of records (by `record`, ascending) that were added without `raw`.
 
         Raises:
             duckdb.Error, OSError: The disk is full, or gone. The shop is as it was.
         """
         try:
             settled = Settled()
-            if self._events is not None:
-                self._events.close()
-                with self._connected() as base:
-                    settled = self._sort_out(base, make_conflict)
+            self._staged.close()
+            if self._records:
+                settled = self._sort_out(make_conflict, recover)
             return replace(settled, quarantine_file=self._finish_rejected())
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    @contextmanager
-    def _connected(self) -> Iterator[Any]:
-        """An engine that spills into the staging folder."""
-        base = duckdb.connect(config={
-            "memory_limit": MEMORY, "temp_directory": str(self.spill), "preserve_insertion_order": False,
-            "threads": min(os.cpu_count() or 1, 4)})
-        try:
-            base.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
-            yield base
-        finally:
-            base.close()
-
-    def _sort_out(self, base: Any, make_conflict: Callable[[bytes], str]) -> Settled:
-        past = [str(self._root / segment.file) for segment in self._writer.manifest.segments]
-        counts = digests.judge(base, str(self._folder / "events.parquet"), past, self._lined)
+    def _sort_out(self, make_conflict: Callable[[bytes], str], recover: Recover | None) -> Settled:
+        past = Past(self._writer.store, self._writer.manifest, self._key, self.import_id)
+        new = digests.repeats(self._heads)
+        judgement = Judgement(self._rows, self._records, new, self._renamed(new))
+        found = judgement.compare(past, self._lined)
+        run = durable_run(self._root, self.import_id, judgement.entries, found, self._key)
+        index = past.extended(run)
+        if run not in index:  # it is empty, or merged with others
+            (self._root / run.file).unlink()
+        counts = judgement.counts()
         if counts["conflict"]:
-            self._reject_conflicts(base, make_conflict)
+            nth = np.flatnonzero(judgement.flags & CONFLICT)
+            self._reject_conflicts(nth, make_conflict, recover)
+        settled = Settled(counts["stored"], counts["duplicate"], counts["conflict"], index=index, notes=past.notes,
+                          flags=judgement.flags)
         if not counts["stored"]:
-            return Settled(0, counts["duplicate"], counts["conflict"])
-        columns = [name for name in STORED.names if name in self._present or name in ("digest", "file", "source_line")]
+            return settled
+        dropped = np.flatnonzero(judgement.flags)
         cut = Cutter(self._root, self._folder, self.import_id)
-        reader = digests.survivors(base, columns, GROUP_ROWS)
-        segments = cut.all(reader)
-        return Settled(counts["stored"], counts["duplicate"], counts["conflict"], sum(one.rows for one in segments),
-                       segments)
+        segments = cut.all(ahead(self._staged.in_order(dropped, new, _INNER), _AHEAD))
+        return replace(settled, rows=sum(one.rows for one in segments), segments=segments)
 
-    def _reject_conflicts(self, base: Any, make_conflict: Callable[[bytes], str]) -> None:
-        for batch in digests.conflicts(base):
-            n = batch.num_rows
-            records = [make_conflict(raw) for raw in batch.column("raw").to_pylist()]
-            nothing = pa.nulls(n, pa.string())
+    def _renamed(self, new: Renamed) -> Entries:
+        """The entries of the rows of renamed records, under their new names."""
+        out = Entries(self._folder, "renamed")
+        if len(new.record):
+            for table in self._staged.some(new.record, ["event_id", "line", "digest"]):
+                nth = table.column("nth").to_numpy()
+                names = digests.renamed(table.column("event_id"), nth, new)
+                keys = event_keys(names, table.column("line").to_numpy(), self._key)
+                out.add(digests.entries(keys, table.column("digest"), nth))
+        return out
+
+    def _reject_conflicts(self, conflicts: npt.NDArray[np.int64], make_conflict: Callable[[bytes], str],
+                          recover: Recover | None) -> None:
+        """Put each conflicting record into quarantine, in the order of receipt."""
+        for table in self._staged.some(conflicts, ["record", "line", "file", "source_line", "raw"]):
+            order = np.lexsort((table.column("line").to_numpy(), table.column("nth").to_numpy()))
+            nth = table.column("nth").to_numpy()[order]
+            heads = table.take(pa.array(order[np.diff(nth, prepend=-1) > 0]))  # the first row of each
+            n = heads.num_rows
+            raw = heads.column("raw").to_pylist() if "raw" in heads.column_names else [None] * n
+            records = heads.column("record").to_numpy()
+            lost = records[[cell is None for cell in raw]]
+            found = recover(lost) if recover is not None and len(lost) else {}
+            texts = [found[record] if cell is None else make_conflict(cell)
+                     for record, cell in zip(records.tolist(), raw, strict=True)]
             self.reject(pa.table({
-                "file": batch.column("file"), "source_line": batch.column("source_line"),
-                "reason": pa.repeat(pa.scalar("conflict"), n), "detail": nothing,
-                "field": pa.repeat(pa.scalar("event_id"), n), "record": pa.array(records, pa.string())}))
+                "file": heads.column("file"), "source_line": heads.column("source_line"),
+                "reason": pa.repeat(pa.scalar("conflict"), n), "detail": pa.nulls(n, pa.string()),
+                "field": pa.repeat(pa.scalar("event_id"), n), "record": pa.array(texts, pa.string())}))
 
     def _finish_rejected(self) -> str | None:
         if self._rejected is None:
@@ -209,9 +261,9 @@ class Cutter:
         self._held: list[pa.Table] = []  # rows of the open segment that do not fill a row group yet
         self._rows = self._events = self._first = self._last = 0
 
-    def all(self, reader: pa.RecordBatchReader) -> tuple[Segment, ...]:
+    def all(self, batches: Iterable[pa.RecordBatch]) -> tuple[Segment, ...]:
         """Write every row."""
-        for batch in reader:
+        for batch in batches:
             self._take(self._whole(pa.Table.from_batches([batch])))
         self._close()
         return tuple(self._segments)
