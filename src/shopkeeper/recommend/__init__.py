@@ -1,11 +1,14 @@
 """What each customer wants next, what goes with what, and who wants this item.
 
-Questions: `next_items`, `similar_items`, `goes_with`, `audience`, `evidence`. The methods meet in a trial on a time
+Questions: `next_items`, `similar_items`, `goes_with`, `audience`, `evidence`, `experiment`; acts: `start_experiment`,
+`stop_experiment`. `live` answers `next_items` from memory. The methods meet in a trial on a time
 split (`trials.py`); the one that beat the plainer ones answers, and until `learn` has run, the most popular items do.
 """
 
 from shopkeeper.recommend.answers import Audience, Items, Trials
+from shopkeeper.recommend.experiments import Experiments, Report, experiment, start_experiment, stop_experiment
 from shopkeeper.recommend.questions import audience, evidence, goes_with, next_items, similar_items
 from shopkeeper.recommend.rules import Rules
 
-__all__ = ["Audience", "Items", "Rules", "Trials", "audience", "evidence", "goes_with", "next_items", "similar_items"]
+__all__ = ["Audience", "Experiments", "Items", "Report", "Rules", "Trials", "audience", "evidence", "experiment",
+           "goes_with", "next_items", "similar_items", "start_experiment", "stop_experiment"]

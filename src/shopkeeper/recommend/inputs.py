@@ -20,7 +20,7 @@ from shopkeeper.recommend.methods.base import Histories, Interactions
 from shopkeeper.recommend.rules import Shelf
 from shopkeeper.represent.vocabulary import Vocabulary
 from shopkeeper.shop import Shop
-from shopkeeper.warehouse.clock import human
+from shopkeeper.warehouse.clock import SERVICE, human
 from shopkeeper.warehouse.engine import Engine, moment
 from shopkeeper.warehouse.sessions import sessions
 from shopkeeper.words import say
@@ -334,3 +334,50 @@ def read_stocked(shop: Shop, ids: npt.NDArray[Any]) -> npt.NDArray[np.bool_] | N
 
 def _floats(column: Any) -> npt.NDArray[np.float64]:
     return np.asarray(pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+def exposed(events: Any, experiment: str) -> Any:
+    """Expression: whom the service showed a list in an experiment: person, arm, arms (how many they saw), first."""
+    rows = _shown(events, experiment)
+    return rows.group_by("person").aggregate(arm=rows.treatment.min(), arms=rows.treatment.nunique().cast("int64"),
+                                             first=rows.ts.min())
+
+
+def followed(events: Any, roles: Mapping[str, str], experiment: str, outcome: str, within: int) -> Any:
+    """Expression: who of the exposed did it within so many days of their first list: person.
+
+    Args:
+        events: The event table.
+        roles: Kind -> role.
+        experiment: Its name.
+        outcome: `purchase`: a kind of the role conversion; `click`: one of the role interest that carries the
+            `request_id` of a list of the experiment.
+        within: Days.
+    """
+    role = "conversion" if outcome == "purchase" else "interest"
+    done = human(events).filter(events.event.isin([kind for kind, plays in roles.items() if plays == role]))
+    if outcome == "click":
+        done = done.semi_join(_shown(events, experiment).select("request_id").distinct(), "request_id")
+    done = done.select(person=ibis.coalesce(done.customer_id, done.anonymous_id), at=done.ts)
+    both = exposed(events, experiment).inner_join(done, "person")
+    return both.filter((both.at > both["first"]) & (both.at <= both["first"] + ibis.interval(days=within))).select(
+        "person").distinct()
+
+
+def _shown(events: Any, experiment: str) -> Any:
+    rows = events.filter(events.event == "view_item_list", events.source == SERVICE, events.line == 0,
+                         events.campaign_id == experiment, events.treatment.notnull())
+    return rows.mutate(person=ibis.coalesce(rows.customer_id, rows.anonymous_id))
+
+
+def read_exposed(shop: Shop, experiment: str, outcome: str, within: int) -> pa.Table:
+    """Whom the service showed a list in an experiment, in the order of their first one.
+
+    Returns:
+        person, arm, arms, first (microseconds UTC), converted.
+    """
+    people_ = shop.engine.run(exposed(shop.events(), experiment))
+    done = shop.engine.run(followed(shop.events(), shop.config.roles, experiment, outcome, within))
+    found = people_.set_column(people_.column_names.index("first"), "first", people_["first"].cast(pa.int64()))
+    return found.append_column("converted", pc.is_in(found["person"], done["person"].combine_chunks())).sort_by(
+        [("first", "ascending"), ("person", "ascending")])
