@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -26,11 +26,12 @@ from shopkeeper.events.readers.base import gather
 from shopkeeper.events.readers.jsonlines import JsonLines
 from shopkeeper.events.readers.text import bad_encoding
 from shopkeeper.events.rules import Draft
-from shopkeeper.events.schema import MAPPABLE, TABLES, TIME, Role
+from shopkeeper.events.schema import MAPPABLE, SERVICE, TABLES, TIME, Role
 from shopkeeper.words import say
 
 EVENT_NAMES = frozenset({*MAPPABLE, "items"})  # what a field of a posted event can be
 RECORD_BYTES = 1 << 20                         # a longer record is quarantined as `too_large`
+_CODED = {"customer_id": "^c_[a-z2-7]{24}$", "anonymous_id": "^a_[a-z2-7]{24}$"}
 NO_TIME = np.iinfo(np.int64).min
 Numbers = npt.NDArray[np.int64]
 
@@ -94,6 +95,12 @@ class Judged:
     identities: pa.Table
     people: Mapping[int, tuple[str | None, str | None]]
 
+    def said_by(self, sources: Sequence[str]) -> Judged:
+        """The same, where the records came from several sources: (n,) whom each record came from."""
+        files = pa.array([sources[record] for record in self.rejected_record.tolist()], pa.string())
+        place = self.rejected.column_names.index("file")
+        return replace(self, rejected=self.rejected.set_column(place, "file", files))
+
 
 class _Reader(JsonLines):
     """Reads records of several requests; how many different fields there may be is a limit of each request."""
@@ -107,7 +114,8 @@ class _Arrivals(Cleaner):
     """The cleaner of posted events: the clocks of a request stand where a record does not say them."""
 
     def __init__(self, source: str, kinds: Mapping[str, Role], keys: Keys, requests: Requests) -> None:
-        super().__init__(mappings.Plan(mappings.Mapping(source=source), {}, ()), kinds, keys, source, 0)
+        super().__init__(mappings.Plan(mappings.Mapping(source=source), {}, ()), kinds, keys, source, 0,
+                         originals=False)
         self.time_rule.slashed = False
         self.requests, self._which = requests, np.zeros(0, np.int64)
 
@@ -122,6 +130,14 @@ class _Arrivals(Cleaner):
         for name, clock in given.items():
             draft.columns[name] = pc.coalesce(draft.get(name), clock.cast(TIME))
         super()._correct_clock(draft)
+
+    def _pseudonymise(self, draft: Draft, skip: values.Mask) -> pa.Table:
+        """What the service itself says names people by their pseudonyms: it does not keep who they are."""
+        if self.plan.mapping.source == SERVICE:
+            coded = [values.mask_of(pc.match_substring_regex(draft.get(name), pattern)) | ~draft.has(name)
+                     for name, pattern in _CODED.items()]
+            skip = skip | (coded[0] & coded[1])
+        return super()._pseudonymise(draft, skip)
 
 
 def judge_events(requests: Requests, source: str, kinds: Mapping[str, Role], keys: Keys, *,

@@ -14,6 +14,7 @@ from typing import Literal
 import pyarrow as pa
 
 SCHEMA_VERSION = "1"
+SERVICE = "serve"  # source of what the service itself says (what it showed to whom): nobody's doing
 MONEY = pa.decimal128(18, 4)
 TIME = pa.timestamp("us")  # naive UTC
 

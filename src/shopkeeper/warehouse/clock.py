@@ -6,11 +6,10 @@ from typing import Any
 
 import ibis
 
-from shopkeeper.events.schema import MONEY_COLUMNS
+from shopkeeper.events.schema import MONEY_COLUMNS, SERVICE
 from shopkeeper.warehouse.engine import Engine
 
 HUMAN = ("human",)
-SERVICE = "serve"  # source of what the service itself says (what it showed to whom): nobody's doing
 
 
 def human(events: Any) -> Any:

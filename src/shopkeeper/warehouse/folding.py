@@ -14,26 +14,28 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from shopkeeper.asking import Progress, silent
 from shopkeeper.errors import ShopBusy
-from shopkeeper.events.arrivals import Judged, Requests, judge_events, judge_rows
+from shopkeeper.events.arrivals import Judged, Numbers, Requests, judge_events, judge_rows
 from shopkeeper.events.entrance import split
 from shopkeeper.events.pseudonyms import VAULT, Keys, seal
 from shopkeeper.events.schema import Role
 from shopkeeper.warehouse import journal as journals
 from shopkeeper.warehouse.changes import Changes
+from shopkeeper.warehouse.digests import CONFLICT
 from shopkeeper.warehouse.journal import Arrived, Counts, Damage, Frame, Opened, Torn
 from shopkeeper.warehouse.manifest import Import, Manifest, Segment
 from shopkeeper.warehouse.segments import Settled
 from shopkeeper.warehouse.store import Store, Writer, durable_write, held, sync_folder
 from shopkeeper.words import Sentence, say
 
-BATCH_RECORDS, BATCH_BYTES = 65_536, 32 << 20  # of one source that are cleaned together, at most
+BATCH_RECORDS, BATCH_BYTES = 65_536, 32 << 20  # that are cleaned together, about
 Group = tuple[str, str, str]  # day (UTC), source, table
 
 
@@ -190,10 +192,12 @@ class _Fold:
     def __init__(self, writer: Writer, keys: Keys, kinds: Mapping[str, Role], progress: Progress) -> None:
         self.writer, self.keys, self.kinds, self.progress = writer, keys, kinds, progress
         self.books: dict[Group, _Books] = {}
-        self.owner: list[Group] = []   # of each request
-        self.accepted: list[int] = []  # records of each request that the cleaner accepted
-        self.waiting: dict[str, list[Requests]] = {}
-        self.changes: list[tuple[Arrived, int]] = []
+        self.owner: list[Group] = []  # of each request
+        # of each record that the cleaner accepted, in order: its request, and how many rows it has
+        self.accepted: list[tuple[Numbers, Numbers]] = []
+        self.waiting: dict[str, list[Requests]] = {}  # by source
+        self.size = (0, 0)                            # records and bytes of these
+        self.changes: list[tuple[str, str, Requests]] = []
         self.identities: list[pa.Table] = []
         self.offsets: dict[str, str] = {}
         self.torn: list[Torn] = []
@@ -207,13 +211,12 @@ class _Fold:
         self.intake = self.writer.intake(self.name, self.keys.pseudonym)
         for arrived in self._arrived(there):
             self._take(arrived)
-        for source in list(self.waiting):
-            self._clean(source)
+        self._clean()
         tables = self._apply()
         settled = self.intake.settle(bytes.decode)
         self._settled(settled)
         manifest = self._tables(settled.manifest(self.writer.manifest), tables)
-        notes = said_of(self.torn, self.damage)
+        notes = (*settled.notes, *said_of(self.torn, self.damage))
         manifest = replace(self._booked(self._vault(manifest), notes), journal=last,
                            offsets={**manifest.offsets, **self.offsets})
         self.writer.commit(manifest)
@@ -243,67 +246,79 @@ class _Fold:
             self.damage.append(Damage(opened.path.name, frame.at, len(frame.payload)))
 
     def _take(self, arrived: Arrived) -> None:
-        """Put a request to those of its source; clean them when there are enough."""
+        """Put a request to those that wait; clean them when there are enough."""
         texts = split(arrived.records)
         self.offsets |= arrived.offsets
         day = datetime.fromtimestamp(arrived.received_at / 1e6, UTC).date().isoformat()
         group, ordinal = (day, arrived.source, arrived.table), len(self.owner)
         self.books.setdefault(group, _Books(arrived.received_at)).received += len(texts)
         self.owner.append(group)
-        self.accepted.append(0)
-        if arrived.table != "events":
-            self.changes.append((arrived, ordinal))
-            return
         requests = Requests.of(texts, arrived.received_at, arrived.sent_at, request=ordinal, number=self.records)
-        self.records += len(texts)
-        waiting = self.waiting.setdefault(arrived.source, [])
-        waiting.append(requests)
-        if sum(len(one.texts) for one in waiting) >= BATCH_RECORDS:
-            self._clean(arrived.source)
-
-    def _clean(self, source: str) -> None:
-        waiting = self.waiting.pop(source, [])
-        if not waiting:
+        if arrived.table != "events":
+            self.changes.append((arrived.table, arrived.change, requests))
             return
-        requests = Requests.joined(waiting)
-        judged = judge_events(requests, source, self.kinds, self.keys)
-        self.intake.add(judged.rows)
-        self._rejected(judged, requests)
-        for request, n in Counter(requests.request.tolist()).items():
-            self.accepted[request] += n
+        self.records += len(texts)
+        self.waiting.setdefault(arrived.source, []).append(requests)
+        self.size = (self.size[0] + len(texts), self.size[1] + len(arrived.records))
+        if self.size[0] >= BATCH_RECORDS or self.size[1] >= BATCH_BYTES:
+            self._clean()
+
+    def _clean(self) -> None:
+        """Clean what waits, source by source, and hand it on in the order in which it came."""
+        rows = []
+        for source, waiting in self.waiting.items():
+            requests = Requests.joined(waiting)
+            judged = judge_events(requests, source, self.kinds, self.keys)
+            self._rejected(judged, requests)
+            rows.append(judged.rows)
+        self.waiting, self.size = {}, (0, 0)
+        if not rows:
+            return
+        table = pa.concat_tables(rows)
+        record = table.column("record").to_numpy()
+        order = np.argsort(record, kind="stable")
+        if (np.diff(order) != 1).any():
+            table, record = table.take(pa.array(order)), record[order]
+        self.intake.add(table)
+        _, first, lines = np.unique(record, return_index=True, return_counts=True)
+        self.accepted.append((table.column("source_number").to_numpy()[first], lines))
 
     def _rejected(self, judged: Judged, requests: Requests) -> None:
         self.intake.reject(judged.rejected)
         which = requests.request[judged.rejected_record].tolist()
         for request, reason in zip(which, judged.rejected.column("reason").to_pylist(), strict=True):
             self.books[self.owner[request]].reasons[reason] += 1
-            self.accepted[request] -= 1
         if judged.identities.num_rows:
             self.identities.append(judged.identities)
 
     def _settled(self, settled: Settled) -> None:
-        """Each request's part of what was stored, known already, or in conflict."""
-        for request, (stored, duplicate, conflicts, lines) in by_request(settled, self.accepted).items():
-            book = self.books[self.owner[request]]
-            book.stored, book.duplicate = book.stored + stored, book.duplicate + duplicate
-            book.lines += lines
+        """Each group's part of what was stored, known already, or in conflict."""
+        if not self.accepted:
+            return
+        request, lines = (np.concatenate(parts) for parts in zip(*self.accepted, strict=True))
+        conflict, stored = settled.flags & CONFLICT != 0, settled.flags == 0
+        sums = [np.bincount(request, weights=weights, minlength=len(self.owner)).astype(np.int64).tolist()
+                for weights in (stored, ~stored & ~conflict, conflict, np.where(stored, lines, 0))]
+        for group, new, duplicate, conflicts, rows in zip(self.owner, *sums, strict=True):
+            book = self.books[group]
+            book.stored, book.duplicate, book.lines = book.stored + new, book.duplicate + duplicate, book.lines + rows
             if conflicts:
                 book.reasons["conflict"] += conflicts
 
     def _apply(self) -> dict[str, Changes]:
         """Put, patch and delete rows of tables in the order in which the requests came."""
         tables: dict[str, Changes] = {}
-        for arrived, ordinal in self.changes:
-            if arrived.table not in tables:
-                tables[arrived.table] = Changes(arrived.table, self.writer.read_table(arrived.table))
-            requests = Requests.of(split(arrived.records), arrived.received_at, arrived.sent_at, request=ordinal)
-            judged = judge_rows(requests, arrived.table, arrived.source, self.keys)
-            self._rejected(judged, requests)
-            changed = tables[arrived.table].apply(arrived.change, judged.rows.to_pylist())
-            book = self.books[self.owner[ordinal]]
-            book.stored += sum(changed)
-            book.lines += sum(changed)
-            book.duplicate += len(changed) - sum(changed)
+        for table, change, requests in _runs(self.changes):
+            if table not in tables:
+                tables[table] = Changes(table, self.writer.read_table(table))
+            sources = [self.owner[request][1] for request in requests.request.tolist()]
+            judged = judge_rows(requests, table, "", self.keys)
+            self._rejected(judged.said_by(sources), requests)
+            changed = tables[table].apply(change, judged.rows.to_pylist())
+            for request, new in zip(requests.request[judged.row_record].tolist(), changed, strict=True):
+                book = self.books[self.owner[request]]
+                book.stored, book.lines = book.stored + new, book.lines + new
+                book.duplicate += not new
         return tables
 
     def _tables(self, manifest: Manifest, tables: Mapping[str, Changes]) -> Manifest:
@@ -352,19 +367,12 @@ def _added(one: Import, other: Import) -> Import:
     return replace(one, **sums, reasons=dict(reasons.most_common()), notes=(*one.notes, *other.notes))
 
 
-def by_request(settled: Settled, accepted: Sequence[int]) -> Mapping[int, tuple[int, int, int, int]]:
-    """Request -> what became of its accepted records: stored, duplicate, conflicts; and the rows that were stored."""
-    found: Any = getattr(settled, "by_source", None)
-    if found is not None:
-        return found  # type: ignore[no-any-return]
-    out, left = {}, [settled.stored, settled.duplicate, settled.conflicts]  # until the intake says it by source
-    for request, n in enumerate(accepted):
-        part = [0, 0, 0]
-        for kind in range(3):
-            part[kind] = min(n, left[kind])
-            n, left[kind] = n - part[kind], left[kind] - part[kind]
-        out[request] = (part[0], part[1], part[2], part[0])
-    return out
+def _runs(changes: Sequence[tuple[str, str, Requests]]) -> Iterator[tuple[str, str, Requests]]:
+    """Changes of one kind to one table, one after the other, as one; tables do not depend on each other."""
+    for table in dict.fromkeys(table for table, _, _ in changes):
+        mine = [(change, requests) for name, change, requests in changes if name == table]
+        for change, run in groupby(mine, key=lambda one: one[0]):
+            yield table, change, Requests.joined([requests for _, requests in run])
 
 
 def said_of(torn: Sequence[Torn], damage: Sequence[Damage]) -> tuple[Sentence, ...]:
