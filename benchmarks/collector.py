@@ -141,7 +141,8 @@ def bodies(seed: int, customers: int, items: int) -> list[bytes]:
                 "anonymous_id": f"d-{who:07d}", "session_id": f"s-{rng.randrange(10**8):08d}",
                 "item_id": f"i-{item:06d}", "price": round(rng.uniform(1, 200), 2), "currency": "EUR",
                 "list_id": "category:Kitchen > Coffee", "position": rng.randrange(1, 20),
-                "url": f"https://shop.example/item/{item}", "device": "mobile", "country": "DE"})
+                "url": f"https://shop.example/item/{item}", "referrer": "https://www.google.com/",
+                "device": "mobile", "country": "DE"})
         out.append(json.dumps(batch, separators=(",", ":")).encode())
     return out
 
