@@ -15,7 +15,7 @@ import pytest
 
 import shopkeeper
 from pages import PAGES, ROOT, blocks, commands, links, named, tables
-from shopkeeper import ledger, recommend
+from shopkeeper import ledger, recommend, trends
 from shopkeeper.doors.commands import every
 from shopkeeper.events.schema import COLUMNS, KINDS, TABLES
 from shopkeeper.menu import MENU
@@ -238,6 +238,11 @@ def test_conventions_list_every_parameter_and_no_other():
     assert listed == read_off | by_hand | of_records | {"shop", "progress", "as_of"}
 
 
+def _removed(shop):
+    trends.save_alert(shop, "sales", force=True)
+    return trends.remove_alert(shop, "sales", dry_run=True)
+
+
 def test_conventions_list_the_columns_and_types_of_every_answer(small_learned):
     bought = small_learned.engine.run(small_learned.events().filter(lambda t: t.event == "purchase")
                                       .select("customer_id", "item_id").limit(1)).to_pylist()[0]
@@ -253,7 +258,11 @@ def test_conventions_list_the_columns_and_types_of_every_answer(small_learned):
         "ledger.ingest": ledger.ingest(small_learned, [[record]], dry_run=True),
         "ledger.account": ledger.account(small_learned),
         "ledger.describe": ledger.describe(small_learned),
-        "ledger.quarantine": ledger.quarantine(small_learned), "ledger.check": ledger.check(small_learned)}
+        "ledger.quarantine": ledger.quarantine(small_learned),
+        "trends.counts": trends.counts(small_learned), "trends.alerts": trends.alerts(small_learned),
+        "trends.firing": trends.firing(small_learned),
+        "trends.save_alert": trends.save_alert(small_learned, "sales", dry_run=True),
+        "trends.remove_alert": _removed(small_learned), "ledger.check": ledger.check(small_learned)}
     listed = {name: part for heading, part in tables(CONVENTIONS).items() for name in named(heading)}
 
     assert set(answers) == set(listed) == {f"{entry.room}.{entry.name}" for entry in MENU}

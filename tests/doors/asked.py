@@ -16,6 +16,9 @@ def shop() -> Shop:
     made = Shop.simulated(customers=120, items=40, days=60)
     made.ingest([{"event": "view_item", "ts": "2026-02-01T10:00:00", "customer_id": "c", "event_id": "no-item"},
                  {"event": "view_item", "ts": "sometime", "customer_id": "c", "item_id": "i", "event_id": "no-time"}])
+    from shopkeeper import trends
+
+    trends.save_alert(made, "sales", rule=trends.Rule(kind="purchase"), force=True)
     return made
 
 
@@ -24,7 +27,7 @@ def names() -> dict[str, Any]:
     """A customer and items that the shop knows."""
     events = shop().engine.run(shop().events().filter(lambda t: t.event == "purchase").select("customer_id", "item_id"))
     bought = [row for row in events.to_pylist() if row["customer_id"] and row["item_id"]]
-    return {"customer": bought[0]["customer_id"], "item": bought[0]["item_id"],
+    return {"name": "sales", "customer": bought[0]["customer_id"], "item": bought[0]["item_id"],
             "items": tuple(dict.fromkeys(row["item_id"] for row in bought))[:2]}
 
 
