@@ -225,8 +225,8 @@ class _Groups:
         if min(len(a), len(b)) < FEWEST or have < CONVERSIONS:
             raise TooLittleHistory(
                 say("{name} has {a:,} people in a and {b:,} in b whose {within} days have passed, and {have:,} "
-                    "outcomes; {need} people in each and {least} outcomes are needed.", name=one.name, a=len(a), b=len(b),
-                    within=within, have=have, need=FEWEST, least=CONVERSIONS),
+                    "outcomes; {need} people in each and {least} outcomes are needed.", name=one.name, a=len(a),
+                    b=len(b), within=within, have=have, need=FEWEST, least=CONVERSIONS),
                 do=[say("wait, or ask for fewer days: --within 1")],
                 why=say("with fewer the interval would promise more than it can hold."))
         what = say("share of people who bought within {within} days", within=within) if outcome == "purchase" else (
