@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from doors.http.served import Client, copied, served
+from shopkeeper.doors.http.settings import Settings
 
 
 @pytest.fixture
@@ -22,8 +23,8 @@ def client(folder: Path) -> Iterator[Client]:
 
 @pytest.fixture
 def folding(folder: Path) -> Iterator[Client]:
-    """A door over a copy of its own, as it is in real life."""
-    with served(folder) as made:
+    """A door over a copy of its own that folds; a question waits for that, however busy the machine is."""
+    with served(folder, settings=Settings(fresh_seconds=60.0)) as made:
         yield made
 
 

@@ -94,14 +94,18 @@ class _Page:
         yield "</details></nav>"
 
     def _section(self, path: str, found: Sequence[Operation]) -> Iterator[str]:
+        of_table = found[0].group == "tables"
         yield f'<section id="{found[0].name}">'
-        yield '<div class="lines">'
+        title = path.rpartition("/")[2] if of_table else found[0].summary
+        yield f'<h3>{escape(word(title, self.language))}</h3><div class="lines">'
         for operation in found:
+            if of_table and "{id}" in operation.path:
+                continue
+            place = f"{operation.path} · {operation.path}/{{id}}" if of_table else operation.path
+            about = f'<span class="about">{escape(word(operation.summary, self.language))}</span>' if of_table else ""
             yield (f'<div class="route"><span class="method {operation.method}">{operation.method}</span>'
-                   f'<span class="path">{escape(operation.path)}</span>{self._scope(operation)}</div>')
+                   f'<span class="path">{escape(place)}</span>{self._scope(operation)}{about}</div>')
         yield "</div>"
-        for summary in dict.fromkeys(operation.summary for operation in found):
-            yield f"<h3>{escape(word(summary, self.language))}</h3>"
         parameters = {one.name: one for operation in found for one in operation.parameters}
         if parameters:
             yield from self._parameters(list(parameters.values()))
@@ -131,8 +135,9 @@ class _Page:
         yield "</tbody></table>"
 
     def _forms(self, found: Sequence[Operation]) -> Iterator[str]:
-        """A form for the first operation: the others take the same in another way."""
-        for operation in found if found[0].group == "tables" else found[:1]:
+        """A form for each thing that can be done: the other operations do the same in another way."""
+        forms = [one for one in found if "{id}" not in one.path] if found[0].group == "tables" else found[:1]
+        for operation in forms:
             title = self._put(say("Try {method} {path}", method=operation.method, path=operation.path))
             yield f'<details><summary>{title}</summary><form data-path="{escape(operation.path)}"' \
                   f' data-method="{operation.method}">'

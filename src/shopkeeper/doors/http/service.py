@@ -31,7 +31,6 @@ from shopkeeper.warehouse.compaction import due
 from shopkeeper.words import say
 
 JOBS = "shopkeeper.doors.http.jobs"
-FRESH_WITHIN = 2.0  # seconds that a question waits for what came in to be folded
 _TICK = 0.25  # seconds between two looks at what is due
 
 
@@ -312,7 +311,7 @@ class Service:
             return
         folding = asyncio.ensure_future(self._try("fold", self.fold()))
         with suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(folding), FRESH_WITHIN)
+            await asyncio.wait_for(asyncio.shield(folding), self.settings.fresh_seconds)
 
     def _answer(self, entry: Entry, given: Mapping[str, object], as_of: datetime | None) -> Answer:
         shop = self.shop if as_of is None else Shop.open(self.shop.path, create=False, as_of=as_of)

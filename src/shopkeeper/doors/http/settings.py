@@ -25,6 +25,7 @@ class Settings:
         unpacked_bytes: The most that such a file may unpack to.
         waiting: Questions that may wait for their turn.
         body_seconds: How long a body may take to come, seconds.
+        fresh_seconds: How long a question waits for what came in to be folded, seconds; then it says what it lacks.
         fold_seconds: Pause between two folds, seconds.
         fold_records: So many waiting records are folded at once.
         learn_hours: Pause between two rounds of learning, hours; a very large number learns once after each start.
@@ -37,6 +38,7 @@ class Settings:
     unpacked_bytes: int = 65536 * MIB
     waiting: int = 64
     body_seconds: float = 30.0
+    fresh_seconds: float = 2.0
     fold_seconds: float = 5.0
     fold_records: int = 20_000
     learn_hours: float = 24.0
