@@ -75,7 +75,8 @@ def test_an_act_runs_dry_over_http(folding, entry):
 
 @pytest.mark.parametrize("query, name", [
     ("n=ten", "n"), ("n=1.5", "n"), ("n=", "n"), ("n=9999999999999999999", "n"), ("n=1&n=2", "n"), ("n=0", "n"),
-    ("n=-1", "n"), ("exclude_seen=maybe", "exclude_seen"), ("price_min=nan", "price_min"), ("price_min=inf", "price_min"),
+    ("n=-1", "n"), ("exclude_seen=maybe", "exclude_seen"), ("price_min=nan", "price_min"),
+    ("price_min=inf", "price_min"),
     ("pin=%00", "pin"), ("as_of=yesterday", "as_of"), ("as_of=0000-01-01", "as_of"), ("nn=3", "nn"),
     ("n=%D9%A3x", "n"), ("boost=x", "x"), ("max_per_brand=0", "max_per_brand")])
 def test_a_value_that_does_not_fit_is_refused_by_the_name_of_its_parameter(reader, query, name):

@@ -1,4 +1,4 @@
-"""Who may do what: every route by every scope, pages of other origins, names of other machines, two shops side by side."""
+"""Who may do what: every route by every scope, pages of other origins, names of other machines, two shops."""
 
 import pytest
 
