@@ -16,11 +16,12 @@ TODAY = 1_700_000_000_000_000 // DAY * DAY  # 2023-11-14
 KEYS = Keys(b"p" * 32, b"v" * 32)
 
 
-def rows_at(times, name):
-    """Rows of the event table, one an event, in the order of their times (microseconds UTC)."""
+def rows_at(times, name, received=TODAY + 10**12):
+    """Rows of the event table, one an event, in the order of their times (microseconds UTC), received at one time."""
     ids = [f"{name}-{number}" for number in range(len(times))]
     columns = {"event_id": ids, "line": np.zeros(len(ids), np.int32), "event": ["view_item"] * len(ids),
                "ts": pa.array(np.sort(np.asarray(times, np.int64)), pa.timestamp("us")),
+               "received_at": pa.array(np.full(len(ids), received), pa.timestamp("us")),
                "customer_id": [f"c_{number % 7}" for number in range(len(ids))],
                "digest": pa.array([hashlib.blake2b(one.encode(), digest_size=16).digest() for one in ids],
                                   pa.binary(16)),
@@ -29,14 +30,17 @@ def rows_at(times, name):
                      else pa.nulls(len(ids), field.type) for field in STORED}, schema=STORED)
 
 
-def lay(store, folds):
-    """Commit segments, a name and its rows' times each, in one step; the index knows of them, too."""
+def lay(store, folds, received=None):
+    """Commit segments, a name and its rows' times each, in one step; the index knows of them, too.
+
+    `received` says when each came, for who wants to know.
+    """
     with store.write("test") as writer:
         manifest, folder = writer.manifest, store.path / "segments" / ".staging-laid"
         make_folder(folder)
         segments, keys, bodies = [], [], []
-        for name, times in folds:
-            rows = rows_at(times, name)
+        for number, (name, times) in enumerate(folds):
+            rows = rows_at(times, name) if received is None else rows_at(times, name, received[number])
             segments += Cutter(store.path, folder, name).all(rows.to_reader())
             keys.append(index.event_keys(rows.column("event_id"), np.zeros(len(rows), np.int32), KEYS.pseudonym))
             bodies.append(index.bodies(rows.column("digest")))

@@ -3,8 +3,11 @@
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from shopkeeper.errors import Damaged
+from shopkeeper.warehouse import clock
 from shopkeeper.warehouse.compaction import compact
 from shopkeeper.warehouse.engine import Engine
 from shopkeeper.warehouse.store import Store
@@ -89,3 +92,29 @@ def test_half_open_ends_read_one_side_of_the_log(year):
     before = len(asked(engine, None, middle))
     after = len(asked(engine, middle, None))
     assert before + after == len(everything) == manifest.rows
+
+
+def test_the_clock_reads_only_the_newest_days(year):
+    manifest = year.manifest()
+    old = [segment for segment in manifest.segments if segment.last < manifest.last - DAY]
+    kept = {segment.file: (year.path / segment.file).read_bytes() for segment in old}
+    assert old
+    try:
+        for segment in old:
+            spoil(year.path / segment.file)
+        assert clock.latest(Engine(year.path, manifest)) == times_between(year, 0, 2 * TODAY).max()
+    finally:
+        for file, raw in kept.items():
+            (year.path / file).write_bytes(raw)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.tuples(st.integers(-3000, 3000), st.booleans()), min_size=1, max_size=5), st.integers(-3500, 3500))
+def test_the_clock_is_the_last_event_that_had_happened_when_it_came(tmp_path_factory, days, until):
+    store = Store(tmp_path_factory.mktemp("shop"))
+    manifest = lay(store, [(f"f{number}", [TODAY + day * DAY]) for number, (day, _) in enumerate(days)], [
+        TODAY + (day if whole else day - 1) * DAY for day, whole in days])
+    for end in (None, TODAY + until * DAY):
+        expected = max((TODAY + day * DAY for day, whole in days
+                        if whole and (end is None or TODAY + day * DAY < end)), default=0)
+        assert clock.latest(Engine(store.path, manifest), end) == expected
