@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import duckdb
+
 from common import Report, arguments, in_a_fresh_process, print_table
 
 EVENTS = {"parquet-20m": 20_000_000, "csv-20m": 20_000_000, "100m": 100_000_000}
