@@ -1,5 +1,7 @@
 """Who may do what: every route by every scope, pages of other origins, names of other machines, two shops."""
 
+from itertools import count
+
 import pytest
 
 from doors.http.served import CLICK, copied, served
@@ -48,7 +50,7 @@ def test_every_route_lets_in_the_scopes_that_it_names_and_no_other(keyed, scope)
 
 @pytest.mark.parametrize("headers, status", [
     ({"authorization": "Bearer shk_nonsense"}, 401), ({"authorization": "Basic YTpi"}, 401),
-    ({"authorization": "Bearer "}, 401), ({"x-shopkeeper-key": "\xff"}, 401), ({}, 401)])
+    ({"authorization": "Bearer "}, 401), ({"x-shopkeeper-key": b"\xff"}, 401), ({}, 401)])
 def test_a_key_that_is_not_known_is_refused(keyed, headers, status):
     client, _ = keyed
 
@@ -139,7 +141,7 @@ def test_a_shop_that_is_not_bound_to_this_machine_is_closed_without_a_key(folder
 def test_a_new_key_closes_a_running_server_and_a_removed_one_is_out(folder):
     with served(folder, fold=False) as client:
         guard = door_of(client).guard
-        guard.clock = iter(range(10, 1000, 10)).__next__
+        guard.clock = count(guard.clock() + 10, 10).__next__
         ring = KeyRing(folder)
         assert client.get("/v1/ledger/account").status_code == 200
         key = ring.add("one", ["read"])

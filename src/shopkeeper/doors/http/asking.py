@@ -26,24 +26,26 @@ CSV = b"text/csv; charset=utf-8"
 FORMATS = ("csv", "tsv", "jsonl", "parquet", "xlsx", "arrow")
 UPLOAD: tuple[Parameter, ...] = (
     Parameter("table", "choice", default="events", choices=("events", *TABLES),
-              description="which table the file fills."),
-    Parameter("format", "choice", required=True, choices=FORMATS, description="form of the file; it may be packed "
-              "with gzip or zstd."),
-    Parameter("map", "pairs", description="our column = their column, several; what has our name already needs none."),
-    Parameter("kind", "pairs", description="their word for an event = our kind, several."),
-    Parameter("constant", "pairs", description="our column = a value for the whole file, several."),
-    Parameter("time_zone", "text", description="zone of times that have none, such as Europe/Berlin."),
-    Parameter("time_format", "text", description="form of odd times, as strptime takes it."),
-    Parameter("currency", "text", description="currency of money that names none, such as EUR."),
+              description=str(say("which table the file fills."))),
+    Parameter("format", "choice", required=True, choices=FORMATS,
+              description=str(say("form of the file; it may be packed with gzip or zstd."))),
+    Parameter("map", "pairs",
+              description=str(say("our column = their column, several; what has our name already needs none."))),
+    Parameter("kind", "pairs", description=str(say("their word for an event = our kind, several."))),
+    Parameter("constant", "pairs", description=str(say("our column = a value for the whole file, several."))),
+    Parameter("time_zone", "text", description=str(say("zone of times that have none, such as Europe/Berlin."))),
+    Parameter("time_format", "text", description=str(say("form of odd times, as strptime takes it."))),
+    Parameter("currency", "text", description=str(say("currency of money that names none, such as EUR."))),
     Parameter("order_rule", "choice", choices=("customer-minute",),
-              description="a customer's lines in one minute are one order, where no order_id is given."),
-    Parameter("source", "text", description="a label for where the file comes from."),
-    Parameter("encoding", "text", description="encoding of a text file."),
-    Parameter("delimiter", "text", description="what stands between the fields of a text file."),
-    Parameter("name", "text", description="what the account calls the file."),
-    Parameter("sheet", "text", description="sheet of a workbook."),
-    Parameter("dry_run", "bool", default=False, description="write nothing; show the first rows as they would be "
-              "stored."),
+              description=str(say("a customer's lines in one minute are one order, where no order_id is given."))),
+    Parameter("source", "text", description=str(say("a label for where the file comes from."))),
+    Parameter("encoding", "text", description=str(say("encoding of a text file."))),
+    Parameter("delimiter", "text", description=str(say("what stands between the fields of a text file."))),
+    Parameter("name", "text", description=str(say("what the account calls the file."))),
+    Parameter("sheet", "text", description=str(say("sheet of a workbook."))),
+    Parameter("dry_run", "bool", default=False,
+              description=str(say("write nothing; show the first rows as they would be "
+              "stored."))),
 )
 _COLUMNS = {"map": "columns", "kind": "kinds", "constant": "constants", "time_zone": "time_zone",
             "time_format": "time_format", "currency": "currency", "order_rule": "order_rule", "source": "source"}

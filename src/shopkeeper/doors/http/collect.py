@@ -21,7 +21,7 @@ from shopkeeper.words import put, say
 
 LARGE = 128 * 1024  # bytes of records from which on they are judged beside the event loop
 VERBOSE = Parameter("verbose", "bool", default=False,
-                    description="list every record in results, not only those that were not plainly stored.")
+                    description=str(say("list every record in results, not only those that were not plainly stored.")))
 _CHANGES: Mapping[str, Literal["put", "patch", "delete"]] = {"PUT": "put", "PATCH": "patch", "DELETE": "delete"}
 
 

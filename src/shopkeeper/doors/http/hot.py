@@ -12,9 +12,10 @@ from shopkeeper.doors.http.values import AS_OF, complete
 from shopkeeper.menu import MENU, Entry, Parameter
 from shopkeeper.recommend import Rules
 from shopkeeper.recommend.live import LiveDesk
+from shopkeeper.words import say
 
 NAME = ("recommend", "next_items")
-BECAUSE = Parameter("because", "bool", default=False, description="say of each item because of what.")
+BECAUSE = Parameter("because", "bool", default=False, description=str(say("say of each item because of what.")))
 
 
 def entry() -> Entry:
