@@ -199,8 +199,8 @@ def test_a_rejected_record_is_kept_as_it_was_written_with_its_place():
 def test_a_record_without_an_id_has_the_same_name_whenever_its_request_is_sent():
     nameless = {**VIEW, "event_id": None, "ts": None, "client_ts": "2026-10-01T10:00:00Z"}
     texts = [json.dumps(nameless).encode()]
-    names = [judge_events(Requests.of(texts, RECEIVED + later, RECEIVED), SOURCE, KINDS, KEYS).rows["event_id"][0].as_py()
-             for later in (0, 10**9)]
+    names = [judge_events(Requests.of(texts, RECEIVED + n, RECEIVED), SOURCE, KINDS, KEYS).rows["event_id"][0].as_py()
+             for n in (0, 10**9)]
     assert names[0] == names[1]
 
 

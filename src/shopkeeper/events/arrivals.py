@@ -26,12 +26,11 @@ from shopkeeper.events.readers.base import gather
 from shopkeeper.events.readers.jsonlines import JsonLines
 from shopkeeper.events.readers.text import bad_encoding
 from shopkeeper.events.rules import Draft
-from shopkeeper.events.schema import MAPPABLE, SERVICE, TABLES, TIME, Role
+from shopkeeper.events.schema import MAPPABLE, TABLES, TIME, Role
 from shopkeeper.words import say
 
 EVENT_NAMES = frozenset({*MAPPABLE, "items"})  # what a field of a posted event can be
 RECORD_BYTES = 1 << 20                         # a longer record is quarantined as `too_large`
-_CODED = {"customer_id": "^c_[a-z2-7]{24}$", "anonymous_id": "^a_[a-z2-7]{24}$"}
 NO_TIME = np.iinfo(np.int64).min
 Numbers = npt.NDArray[np.int64]
 
@@ -130,14 +129,6 @@ class _Arrivals(Cleaner):
         for name, clock in given.items():
             draft.columns[name] = pc.coalesce(draft.get(name), clock.cast(TIME))
         super()._correct_clock(draft)
-
-    def _pseudonymise(self, draft: Draft, skip: values.Mask) -> pa.Table:
-        """What the service itself says names people by their pseudonyms: it does not keep who they are."""
-        if self.plan.mapping.source == SERVICE:
-            coded = [values.mask_of(pc.match_substring_regex(draft.get(name), pattern)) | ~draft.has(name)
-                     for name, pattern in _CODED.items()]
-            skip = skip | (coded[0] & coded[1])
-        return super()._pseudonymise(draft, skip)
 
 
 def judge_events(requests: Requests, source: str, kinds: Mapping[str, Role], keys: Keys, *,
