@@ -391,7 +391,7 @@ class LiveDesk:
         running_ = experiment is not None and experiment.runs(self._wall())
         arm = experiment.arm(person, self._key) if experiment is not None and running_ else ""
         seat = seats[arms[arm]]
-        if self._stale and arms[arm][0] == PLAIN and self._may_count():
+        if self._stale and arms[arm][0] == PLAIN and (isinstance(seat, Refusal) or self._may_count()):
             with self._lock:
                 if self._stale:
                     seats[arms[arm]] = self._plain(seat)
