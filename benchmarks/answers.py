@@ -97,8 +97,9 @@ def in_process(items: int) -> float:
     """Milliseconds, the median over customers asked one at a time."""
     chance, n, people = np.random.default_rng(0), 6 * items, items // 5
     item = np.minimum(chance.zipf(1.3, n) - 1 + chance.integers(0, items, n), items - 1)
-    log = Interactions(np.sort(chance.integers(0, people, n)).astype(np.int32), item.astype(np.int32),
-                       np.arange(n, dtype=np.int64), np.arange(n, dtype=np.int64), np.ones(n, np.float32), people, items)
+    step = np.arange(n, dtype=np.int64)
+    log = Interactions(np.sort(chance.integers(0, people, n)).astype(np.int32), item.astype(np.int32), step, step,
+                       np.ones(n, np.float32), people, items)
     fitted = Neighbours().fit(log, n, NeighboursParams())
     took = []
     for one in range(0, people, people // 400):
