@@ -1,6 +1,6 @@
 """Whatever schemathesis makes of the OpenAPI description, the door answers or refuses: it never fails.
 
-SHOPKEEPER_CASES says how many cases a route gets; by default few.
+SHOPKEEPER_CASES says how many cases an operation gets at most; by default few. 120 make more than 5,000 in all.
 """
 
 import os
@@ -12,7 +12,7 @@ import pytest
 
 from doors.http.served import Process
 
-CASES = os.environ.get("SHOPKEEPER_CASES", "20")
+CASES = os.environ.get("SHOPKEEPER_CASES", "5")
 
 
 @pytest.mark.outside
@@ -23,7 +23,7 @@ def test_no_case_ends_in_a_status_of_500_or_more(folder, tmp_path):
         done = subprocess.run(
             [str(command), "run", f"{server.told['url']}/openapi.json", "--checks", "not_a_server_error", "--phases",
              "fuzzing", "--mode", "all", "--max-examples", CASES, "--seed", "7", "--request-timeout", "60",
-             "--exclude-path", "/v1/learn/learn", "--suppress-health-check", "all", "--no-color"],
+             "--exclude-path", "/v1/learn/learn", "--suppress-health-check", "all", "--no-color", "--workers", "4"],
             capture_output=True, text=True, cwd=tmp_path)
         metrics = server.http.get("/metrics").text
     finally:

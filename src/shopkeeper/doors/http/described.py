@@ -90,9 +90,8 @@ def _table(table: str) -> list[Operation]:
         name, key, row = method.lower(), TABLE_KEYS[table], ROWS[table]
         many = [_KEYS[table]] if method == "DELETE" else [row]
         one = None if method == "DELETE" else {column: cell for column, cell in row.items() if column != key}
-        also = (VERBOSE, Parameter(key, "texts",
-            description=str(say("rows to delete, several.")))) if method == "DELETE" else (
-            VERBOSE,)
+        named = Parameter(key, "texts", description=str(say("rows to delete, several.")))
+        also = (VERBOSE, named) if method == "DELETE" else (VERBOSE,)
         found += [Operation(method, f"/v1/{table}", f"{name}_{table}", "tables", str(summary), "write", also,
                             example=many, gives="account"),
                   Operation(method, f"/v1/{table}/{{id}}", f"{name}_one_of_{table}", "tables", str(summary), "write",

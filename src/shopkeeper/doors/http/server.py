@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import logging
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -82,6 +83,8 @@ def run(door: Door, bound: socket.socket, opened: Callable[[], None]) -> None:
     config = uvicorn.Config(door, http="httptools", ws="none", lifespan="on", log_config=None, access_log=False,
                             server_header=False, date_header=False, proxy_headers=False, timeout_keep_alive=75,
                             timeout_graceful_shutdown=GRACE)
+    said = logging.getLogger("uvicorn")  # what is no HTTP at all: uvicorn would say so in lines that are no JSON
+    said.handlers, said.propagate = [logging.NullHandler()], False
     with asyncio.Runner(loop_factory=_loop()) as runner:
         runner.run(_serve(_Server(config), bound, opened))
 
