@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import uvicorn
 
+from collector import _Server as QuietServer
 from common import Report, arguments, in_a_fresh_process, print_table
 from serving import resident_mb, serving, shopkeeper
 from shopkeeper import Shop
@@ -81,7 +82,7 @@ def bare(size: int) -> None:
     config = uvicorn.Config(answer, port=0, log_level="error", access_log=False, lifespan="off")
     socket = config.bind_socket()
     print(json.dumps({"url": f"http://127.0.0.1:{socket.getsockname()[1]}"}), flush=True)
-    asyncio.run(uvicorn.Server(config).serve([socket]))
+    asyncio.run(QuietServer(config).serve([socket]))
 
 
 def made(path: Path, people: int, items: int, days: int) -> None:
