@@ -51,8 +51,8 @@ def _journal(waiting: Unfolded) -> tuple[Sentence, ...]:
     """What is acknowledged and not part of this answer's log yet."""
     if not waiting.records:
         return ()
-    return (say("{records:,} acknowledged records ({bytes:,} bytes) still lie in the journal; they are in the account, and "
-                "not in other answers yet.", records=waiting.records, bytes=waiting.bytes),)
+    return (say("{records:,} acknowledged records ({bytes:,} bytes) still lie in the journal; they are in the account, "
+                "and not in other answers yet.", records=waiting.records, bytes=waiting.bytes),)
 
 
 def _measures(shop: Shop, totals: Any, worth: pa.Table, parts: dict[str, pa.Table]) -> pa.Table:

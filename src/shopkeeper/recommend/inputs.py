@@ -15,12 +15,13 @@ import pyarrow.compute as pc
 
 from shopkeeper.errors import UnknownName
 from shopkeeper.events.pseudonyms import GUEST, pseudonym
+from shopkeeper.events.schema import SERVICE
 from shopkeeper.events.sessions import sessions_of
 from shopkeeper.recommend.methods.base import Histories, Interactions
 from shopkeeper.recommend.rules import Shelf
 from shopkeeper.represent.vocabulary import Vocabulary
 from shopkeeper.shop import Shop
-from shopkeeper.warehouse.clock import SERVICE, human
+from shopkeeper.warehouse.clock import human
 from shopkeeper.warehouse.engine import Engine, moment
 from shopkeeper.warehouse.sessions import sessions
 from shopkeeper.words import say

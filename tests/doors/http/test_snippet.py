@@ -1,4 +1,4 @@
-"""The snippet in a real browser against a real server: online, offline and back, a closed tab, a second tab, consent."""
+"""The snippet in a real browser against a real server: offline and back, a closed tab, a second tab, consent."""
 
 import gzip
 import http.server
@@ -26,8 +26,8 @@ class Pages(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         attributes = self.path.partition("?")[2].replace("&", " ") if "data-" in self.path else ""
-        body = (f"<!doctype html><script src='{self.server.api}/shopkeeper.js' data-key='{self.server.key}' {attributes}>"
-                "</script><p>A page").encode()
+        source = f"src='{self.server.api}/shopkeeper.js' data-key='{self.server.key}' {attributes}"
+        body = f"<!doctype html><script {source}></script><p>A page".encode()
         self.send_response(200)
         self.send_header("Content-Type", "text/html")
         self.end_headers()
@@ -134,7 +134,8 @@ def test_one_call_each_and_everything_is_in_the_log(served, context):
     page.evaluate("""() => {
         shopkeeper.identify("ann"); shopkeeper.view("i-1", {price: 4.5, currency: "EUR"}); shopkeeper.search("tea", 2);
         shopkeeper.cart("i-1", {quantity: 2, price: 4.5, currency: "EUR"});
-        shopkeeper.purchase({order_id: "o-1", value: 9, currency: "EUR", items: [{item_id: "i-1", quantity: 2, price: 4.5}]});
+        shopkeeper.purchase({order_id: "o-1", value: 9, currency: "EUR",
+                             items: [{item_id: "i-1", quantity: 2, price: 4.5}]});
     }""")
     sent(page)
     served.end()

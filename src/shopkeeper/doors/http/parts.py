@@ -13,7 +13,7 @@ from shopkeeper.doors.http.service import Service
 from shopkeeper.errors import Backlog, NotWritten
 from shopkeeper.recommend.live import LiveDesk
 from shopkeeper.shop import Shop
-from shopkeeper.warehouse.clock import SERVICE
+from shopkeeper.events.schema import SERVICE
 from shopkeeper.warehouse.collector import Arrived
 from shopkeeper.words import Sentence
 
