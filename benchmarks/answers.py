@@ -81,6 +81,7 @@ def bare(size: int) -> None:
 
     config = uvicorn.Config(answer, port=0, log_level="error", access_log=False, lifespan="off")
     socket = config.bind_socket()
+    socket.listen(256)  # whoever reads the address may come at once
     print(json.dumps({"url": f"http://127.0.0.1:{socket.getsockname()[1]}"}), flush=True)
     asyncio.run(QuietServer(config).serve([socket]))
 
