@@ -377,19 +377,34 @@ class Collector:
         own: dict[str, list[tuple[Taken, int]]] = {}
         for name, place in zip(read.ids, read.which, strict=True):
             own.setdefault(name, []).append((taken, place))
+        past = self._past(read)
         bodies = self._bodies([one for name in own for one in (*earlier[name], *own[name])
-                               if len(earlier[name]) + len(own[name]) > 1])
+                               if name in past or len(earlier[name]) + len(own[name]) > 1])
         kept: list[int] = []
         for at, (name, place) in enumerate(zip(read.ids, read.which, strict=True)):
-            rows = {line: bodies[one].digest for one in earlier[name] for line in bodies[one].lines}
+            rows = {line: _word(bodies[one]) for one in earlier[name] for line in bodies[one].lines}
+            rows |= past.get(name, {})
             hits = [rows[line] for line in read.lines_of(at) if line in rows]
             if hits:
-                same = all(hit == bodies[taken, place].digest for hit in hits)
+                same = all(hit == _word(bodies[taken, place]) for hit in hits)
                 taken.told().said.append(repeat(place, name, same=same))
             else:
                 kept.append(at)
                 earlier[name].append((taken, place))
         return kept
+
+    def _past(self, read: Read) -> dict[str, dict[int, int]]:
+        """What the index knows of the rows of a request: name -> line -> the body of what is stored."""
+        names = [(name, line) for at, name in enumerate(read.ids) for line in read.lines_of(at)]
+        if not names or not self._index.entries:
+            return {}
+        rows = pa.array([name for name, _ in names], pa.string())
+        keys = event_keys(rows, np.array([line for _, line in names], np.int32), self.keys.pseudonym)
+        known, body = self._find(keys)
+        found: dict[str, dict[int, int]] = {}
+        for row in np.flatnonzero(known).tolist():
+            found.setdefault(names[row][0], {})[names[row][1]] = int(body[row])
+        return found
 
     def _bodies(self, records: Collection[tuple[Taken, int]]) -> Mapping[tuple[Taken, int], Body]:
         """The bodies of records of any requests."""
@@ -434,8 +449,7 @@ class Collector:
         """
         bodies, ticket = self._reader.bodies(taken.arrived, [taken.which[at] for at in hits]), taken.told()
         for at, found in hits.items():
-            own = int.from_bytes(bodies[taken.which[at]].digest[:8], "little")
-            same = all(one == own for one in found)
+            same = all(one == _word(bodies[taken.which[at]]) for one in found)
             ticket.said.append(repeat(taken.which[at], taken.ids[at], same=same))
         kept = [at for at in range(len(taken.ids)) if at not in hits]
         moved = {at: new for new, at in enumerate(kept)}
@@ -466,6 +480,11 @@ class Collector:
                     changes.apply(taken.arrived.change, judged.rows.to_pylist())
             self._tables[name] = changes
         return self._tables[name]
+
+
+def _word(body: Body) -> int:
+    """As much of a digest as the index keeps."""
+    return int.from_bytes(body.digest[:8], "little")
 
 
 def _counts(ticket: Ticket) -> Counts:
