@@ -318,7 +318,8 @@ def _has_money(one: _Plain | _Posted) -> bool:
 
 def _tidiness(records: bytes) -> bool | None:
     """Whether every string of a text is surely printable and without outer blanks; None where one may hold a NUL."""
-    if b"\\u0000" in records:
+    escaped = b"\\" in records
+    if escaped and b"\\u0000" in records:
         return None
     if not records.isascii():
         try:
@@ -326,11 +327,15 @@ def _tidiness(records: bytes) -> bool | None:
         except UnicodeDecodeError:
             return None
         return False
-    if b"\\" in records or b"\x7f" in records or len(records) < 2:
+    if escaped or b"\x7f" in records:
         return False
+    if b" " not in records:
+        return True
     cells = np.frombuffer(records, np.uint8)
-    blank = np.flatnonzero(cells[1:-1] == _BLANK) + 1
-    return not ((cells[blank - 1] == _QUOTE).any() or (cells[blank + 1] == _QUOTE).any())
+    quotes = np.flatnonzero(cells == _QUOTE)  # none is escaped: they open and close by turns
+    if len(quotes) % 2:
+        return False
+    return not ((cells[quotes[::2] + 1] == _BLANK).any() or (cells[quotes[1::2] - 1] == _BLANK).any())
 
 
 def _all_tidy(one: _Plain | _Posted) -> bool:

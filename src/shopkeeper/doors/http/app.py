@@ -17,6 +17,7 @@ from shopkeeper.doors.http.hot import NAME, Hot
 from shopkeeper.doors.http.metrics import KIND
 from shopkeeper.doors.http.openapi import document
 from shopkeeper.doors.http.pages import POLICY, docs
+from shopkeeper.doors.http.parts import Heard
 from shopkeeper.doors.http.refusals import NoSuchRoute, Reply
 from shopkeeper.doors.http.service import Service
 from shopkeeper.events.schema import TABLES
@@ -28,7 +29,7 @@ SCRIPT = File(__file__).with_name("shopkeeper.js")
 _SCRIPT_KEPT = b"public, max-age=3600, stale-while-revalidate=86400"
 
 
-def door(service: Service, guard: Guard, desk: LiveDesk | None = None) -> Door:
+def door(service: Service, guard: Guard, desk: tuple[LiveDesk, Heard] | None = None) -> Door:
     """The application of a service; with a live desk, `next_items` is answered from memory."""
     collecting, asking = Collecting(service), Asking(service)
     paths = [Path(EVENTS, ("POST",), collecting.events, "collect")]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from shopkeeper.doors.http.asking import Asking, wants_csv
 from shopkeeper.doors.http.door import Call
+from shopkeeper.doors.http.parts import Heard
 from shopkeeper.doors.http.refusals import JSON, Reply
 from shopkeeper.doors.http.values import AS_OF, complete
 from shopkeeper.menu import MENU, Entry, Parameter
@@ -28,11 +29,12 @@ class Hot:
 
     Args:
         asking: Answers those.
-        desk: The live desk.
+        desk: The live desk, and what it is told before it answers.
     """
 
-    def __init__(self, asking: Asking, desk: LiveDesk) -> None:
-        self.asking, self.desk, self.entry = asking, desk, entry()
+    def __init__(self, asking: Asking, desk: tuple[LiveDesk, Heard]) -> None:
+        self.asking, self.entry = asking, entry()
+        self.desk, self.heard = desk
         self.parameters = self.entry.parameters()
         self._all = (*self.parameters, AS_OF, BECAUSE)
         self._of_rules = frozenset(one.name for one in self.parameters if one.record)
@@ -50,6 +52,7 @@ class Hot:
         own = {name: value for name, value in given.items() if name in self._of_rules}
         rules = Rules(**own) if own else None  # type: ignore[arg-type]  # read by their types
         customer, n = str(given["customer"]), int(str(given.get("n", 10)))
+        self.heard.tell()
         if self.desk.in_memory(customer, rules):
             return self.desk.next_items(customer, n=n, rules=rules, because=because, language=call.language).body
         shown = await asyncio.to_thread(self.desk.next_items, customer, n=n, rules=rules, because=because,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from shopkeeper.doors import feeds, webhook
@@ -11,9 +13,10 @@ from shopkeeper.doors.feeds import Feed
 from shopkeeper.doors.http import jobs
 from shopkeeper.doors.http.service import Service
 from shopkeeper.errors import Backlog, NotWritten
+from shopkeeper.events.entrance import Event
+from shopkeeper.events.schema import SERVICE
 from shopkeeper.recommend.live import LiveDesk
 from shopkeeper.shop import Shop
-from shopkeeper.events.schema import SERVICE
 from shopkeeper.warehouse.collector import Arrived
 from shopkeeper.words import Sentence
 
@@ -21,32 +24,75 @@ SHOWN_EVERY = 0.25  # seconds between two looks at what was shown
 RETRY = 60.0        # seconds after which a broker that refused us is tried again
 
 
-def live(service: Service) -> LiveDesk:
+class Heard:
+    """Acknowledged events on their way to the live desk: it hears of them before it answers next.
+
+    What is folded before anybody asks is never heard: the desk finds it in the segments, many at once. While events
+    pour in and nobody asks, nothing is done for each of them here.
+
+    Args:
+        desk: The live desk.
+    """
+
+    def __init__(self, desk: LiveDesk) -> None:
+        self.desk = desk
+        self._open: deque[Sequence[Event]] = deque()
+        self._sealed: deque[Sequence[Event]] = deque()  # in the part of the journal that is being folded
+        self._lock = threading.Lock()
+
+    def hear(self, events: Sequence[Event]) -> None:
+        """Events that were acknowledged."""
+        self._open.append(events)
+
+    def tell(self) -> None:
+        """Let the desk hear of everything; called before it answers."""
+        if self._open or self._sealed:
+            with self._lock:
+                for queue in (self._sealed, self._open):
+                    while queue:
+                        self.desk.saw(queue.popleft())
+
+    def seal(self) -> None:
+        """What was acknowledged so far is about to be folded."""
+        with self._lock:
+            self._sealed.extend(self._open.popleft() for _ in range(len(self._open)))
+
+    def fold(self) -> None:
+        """It was folded, and the desk has seen that."""
+        with self._lock:
+            self._sealed.clear()
+
+
+def live(service: Service) -> tuple[LiveDesk, Heard]:
     """Open the live desk of a service, and keep it true: before `service.begin`."""
     path = service.shop.path
     desk = LiveDesk.open(Shop.open(path, create=False))
     desk.saw(service.collector.replay())
-    marks = [0, 0]  # of what was taken before the journal was sealed; of what is folded
+    heard = Heard(desk)
+    marks = [0, 0]  # of the changes of tables before the journal was sealed; of those that are folded
 
     def sealing() -> None:
         marks[0] = desk.mark()
+        heard.seal()
 
     def folded() -> None:
         marks[1] = marks[0]
 
     def refresh(_: Shop) -> None:
         desk.refresh(Shop.open(path, create=False), marks[1])
+        if marks[1] == marks[0]:
+            heard.fold()
 
     service.before_seal.append(sealing)
     service.folded.append(folded)
     service.after_fold.append(refresh)
-    service.seen.append(desk.saw)
+    service.seen.append(heard.hear)
     service.changed.append(desk.changed)
     service.every(SHOWN_EVERY, shown(service, desk))
     service.also.append(lambda: {
         "exposures_waiting": ("Answers whose exposure is not in the journal yet.", desk.exposures.waiting),
         "exposures_left_out": ("Answers whose exposure found no room, since the start.", desk.exposures.left_out)})
-    return desk
+    return desk, heard
 
 
 def shown(service: Service, desk: LiveDesk) -> Callable[[], object]:
@@ -81,8 +127,8 @@ def learning(service: Service, hours: float) -> None:
         service.schedule(hours * 3600, f"{jobs.__name__}:learn", first=min(hours * 3600, 300.0))
 
 
-def attach(service: Service) -> LiveDesk:
-    """Hang everything into a service, as its settings say."""
+def attach(service: Service) -> tuple[LiveDesk, Heard]:
+    """Hang everything into a service, as its settings say; gives what the hot route asks."""
     settings = Path(service.shop.path) / "shop.toml"
     desk = live(service)
     webhook.attach(service)

@@ -17,6 +17,8 @@ from shopkeeper.errors import BadInput
 from shopkeeper.words import say
 
 GRACE = 20  # seconds that requests have to end when the server is told to stop
+SWITCH = 0.001  # seconds after which a thread lets another one go on: the loop must not wait for the disk's thread
+YOUNG = 50_000  # objects after which young ones are looked at: requests leave no circles behind
 
 
 class _Server(uvicorn.Server):
@@ -80,6 +82,9 @@ def run(door: Door, bound: socket.socket, opened: Callable[[], None]) -> None:
         bound: Where to listen.
         opened: Called once, when it takes requests.
     """
+    sys.setswitchinterval(SWITCH)
+    gc.freeze()  # what was made until now stays as long as the server
+    gc.set_threshold(YOUNG, 20, 50)
     config = uvicorn.Config(door, http="httptools", ws="none", lifespan="on", log_config=None, access_log=False,
                             server_header=False, date_header=False, proxy_headers=False, timeout_keep_alive=75,
                             timeout_graceful_shutdown=GRACE)
