@@ -27,7 +27,7 @@ from shopkeeper.warehouse.index import Past, event_keys
 from shopkeeper.warehouse.manifest import IndexRun, Manifest, Segment
 from shopkeeper.warehouse.pipeline import ahead
 from shopkeeper.warehouse.runs import durable_run
-from shopkeeper.warehouse.staging import GROUP_ROWS, Staged
+from shopkeeper.warehouse.staging import GROUP_ROWS, Staged, alike, filled
 from shopkeeper.warehouse.store import Writer, make_folder, sync_file, sync_folder
 from shopkeeper.warehouse.tables import QUARANTINE, STORED
 from shopkeeper.words import Sentence
@@ -261,20 +261,20 @@ class Cutter:
         self._held: list[pa.Table] = []  # rows of the open segment that do not fill a row group yet
         self._rows = self._events = self._first = self._last = 0
 
-    def all(self, batches: Iterable[pa.RecordBatch]) -> tuple[Segment, ...]:
+    def all(self, batches: Iterable[pa.RecordBatch | pa.Table]) -> tuple[Segment, ...]:
         """Write every row."""
         for batch in batches:
-            self._take(self._whole(pa.Table.from_batches([batch])))
+            self._take(self._whole(batch if isinstance(batch, pa.Table) else pa.Table.from_batches([batch])))
         self._close()
         return tuple(self._segments)
 
     def _whole(self, part: pa.Table) -> pa.Table:
-        """The rows with all stored columns; those that the import never fills are null."""
+        """The rows with all stored columns, texts perhaps as codes; those that the import never fills are null."""
         n = part.num_rows
         columns = {field.name: part.column(field.name) if field.name in part.column_names else pa.nulls(n, field.type)
                    for field in STORED}
-        columns["import_id"] = pa.repeat(pa.scalar(self._import_id), n)
-        return pa.table(columns).cast(STORED)
+        columns["import_id"] = pa.DictionaryArray.from_arrays(np.zeros(n, np.int32), [self._import_id])
+        return pa.table(columns)
 
     def _take(self, rows: pa.Table) -> None:
         when = rows.column("ts").cast(pa.int64()).to_numpy()
@@ -301,19 +301,23 @@ class Cutter:
         if self._writer is None:
             self._first = int(when[0])
             dictionary = [name for name in STORED.names if name not in DENSE]
-            self._writer = pq.ParquetWriter(self._folder / "segment.parquet", STORED, compression="zstd",
-                                            use_dictionary=dictionary)
+            # codes are written as they are; without the schema of Arrow in the file they are read as the texts
+            self._writer = pq.ParquetWriter(self._folder / "segment.parquet", rows.schema, compression="zstd",
+                                            use_dictionary=dictionary, store_schema=False)
         self._held.append(rows)
         self._rows += rows.num_rows
         self._events += pc.sum(pc.equal(rows.column("line"), 0)).as_py() or 0
         self._last = int(when[-1])
-        if sum(part.num_rows for part in self._held) >= GROUP_ROWS:
-            self._flush()
+        held = sum(part.num_rows for part in self._held)
+        if held >= GROUP_ROWS:
+            self._flush(held // GROUP_ROWS * GROUP_ROWS)
 
-    def _flush(self) -> None:
+    def _flush(self, rows: int | None = None) -> None:
+        """Write so many of the rows that are held; all where nothing is said."""
         if self._held and self._writer is not None:
-            self._writer.write_table(pa.concat_tables(self._held).combine_chunks(), row_group_size=GROUP_ROWS)
-            self._held = []
+            table = filled(alike(self._held), self._writer.schema)
+            self._writer.write_table(table.slice(0, rows), row_group_size=GROUP_ROWS)
+            self._held = [] if rows is None or rows == table.num_rows else [table.slice(rows)]
 
     def _close(self) -> None:
         """Finish the open segment: durable under its own name, named by no manifest yet."""
