@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shopkeeper.errors import Damaged
-from shopkeeper.events.pseudonyms import VAULT, prefix_of_ip, pseudonym, pseudonyms, seal, unseal
+from shopkeeper.events.pseudonyms import VAULT, prefix_of_ip, prefixes_of_ip, pseudonym, pseudonyms, seal, unseal
 
 KEY = b"k" * 32
 PAIRS = pa.table({"pseudonym": ["c_x"], "identity": ["ann@example.org"]}, schema=VAULT)
@@ -83,3 +83,12 @@ def test_an_address_is_kept_as_its_network_only(address):
                                         ("203.0.113.7/32", "203.0.113.0/24")])
 def test_a_network_is_never_made_narrower_and_what_is_no_address_is_not_kept(cell, kept):
     assert prefix_of_ip(cell) == kept
+
+
+@settings(deadline=None)
+@given(st.lists(st.one_of(st.none(), st.ip_addresses().map(str), st.ip_addresses(v=4).map("{}/24".format),
+                          st.text("0123456789./ :af", max_size=18)), min_size=1, max_size=20))
+def test_a_column_of_addresses_is_cut_as_each_address_is(cells):
+    found = prefixes_of_ip(pa.array(cells, pa.string())).to_pylist()
+
+    assert found == [None if cell is None else prefix_of_ip(cell) for cell in cells]

@@ -23,7 +23,7 @@ from shopkeeper.events.hashing import Hashes, as_binary, as_hexadecimal
 from shopkeeper.events.items import Spread, expand
 from shopkeeper.events.mapping import Plan
 from shopkeeper.events.props import props
-from shopkeeper.events.pseudonyms import GUEST, VAULT, Keys, prefix_of_ip, pseudonyms
+from shopkeeper.events.pseudonyms import GUEST, VAULT, Keys, prefixes_of_ip, pseudonyms
 from shopkeeper.events.raw import RawBatch, decode_record, encode_records
 from shopkeeper.events.rules import Draft, check, too_long, unprintable
 from shopkeeper.events.schema import (
@@ -200,9 +200,7 @@ class Cleaner:
         if "items" in columns:
             columns["items"] = pc.if_else(pc.equal(columns["items"], "[]"), None, columns["items"])
         if "ip_prefix" in columns:
-            cells = columns["ip_prefix"]
-            filled = values.mask_of(pc.is_valid(cells))
-            columns["ip_prefix"] = values.by_unique(cells, filled, prefix_of_ip, pa.string())
+            columns["ip_prefix"] = prefixes_of_ip(columns["ip_prefix"])
 
     def _pseudonymise(self, draft: Draft, skip: values.Mask) -> pa.Table:
         """Raw identities out, pseudonyms in; a guest's order gets an anonymous id of its own."""

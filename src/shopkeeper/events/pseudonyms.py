@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from shopkeeper.errors import Damaged
+from shopkeeper.events.values import by_unique
 from shopkeeper.words import say
 
 GUEST = "order:"
@@ -28,6 +29,8 @@ _PREFIX = {"customer_id": "c_", "anonymous_id": "a_"}
 _DIGEST, _PERSON = 15, b"shopkeeper"
 _STAYS = {"customer_id": r"^c_[a-z2-7]{24}$", "anonymous_id": rf"^a_[a-z2-7]{{24}}$|^{GUEST}"}
 _STAY = {column: re.compile(form.replace("$", r"\Z")) for column, form in _STAYS.items()}  # here, $ allows a line end
+_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_IPV4 = rf"^({_OCTET}\.{_OCTET}\.{_OCTET})\.{_OCTET}(?:/24)?$"
 _BASE32 = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz234567", np.uint8)
 VAULT = pa.schema([("pseudonym", pa.string()), ("identity", pa.string())])
 
@@ -87,6 +90,22 @@ def _coded(names: Any, column: str, key: bytes) -> Any:
     text = np.concatenate([np.broadcast_to(prefix, (len(names), len(prefix))), digits], axis=1)
     offsets = np.arange(len(names) + 1, dtype=np.int32) * text.shape[1]
     return pa.StringArray.from_buffers(len(names), pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(text)))
+
+
+def prefixes_of_ip(cells: Any) -> Any:
+    """Addresses reduced to their networks, as `prefix_of_ip`; null where one is not kept.
+
+    >>> prefixes_of_ip(pa.array(["203.0.113.77", "2001:db8:1:2::3", None, "nonsense"])).to_pylist()
+    ['203.0.113.0/24', '2001:db8:1::/48', None, None]
+    """
+    coded = cells.dictionary_encode()
+    names = coded.dictionary
+    plain = pc.match_substring_regex(names, _IPV4)
+    short = pc.if_else(plain, pc.replace_substring_regex(names, _IPV4, r"\1.0/24"), None)
+    if pc.all(plain).as_py() is False:
+        odd = np.asarray(pc.invert(pc.fill_null(plain, True)).to_numpy(zero_copy_only=False), bool)
+        short = pc.coalesce(short, by_unique(names, odd, prefix_of_ip, pa.string()))
+    return short.take(coded.indices)
 
 
 def prefix_of_ip(cell: str) -> str | None:

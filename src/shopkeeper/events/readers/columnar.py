@@ -22,6 +22,8 @@ __all__ = ["ARROW_ERRORS", "arrow_file_parts", "flat", "parquet_parts", "plain",
 
 ARROW_ERRORS = (pa.ArrowException, OSError, OverflowError)    # what pyarrow raises for a file that is not sound
 
+_BEYOND_ASCII = 0x80
+
 
 def parquet_parts(path: Path, counter: Counter, problems: list[Sentence]) -> Iterator[RawBatch]:
     """The rows of a Parquet file, counted from 1.
@@ -74,13 +76,29 @@ def table_parts(table: Any, start: int, problems: list[Sentence]) -> Iterator[Ra
 def _part(table: Any, start: int) -> RawBatch:
     """Rows as a part; those whose text is none, or holds NUL, are set aside as the text formats do."""
     lines = np.arange(start + 1, start + 1 + table.num_rows, dtype=np.int64)
-    broken = {**_nul_rows(table), **_no_text_rows(table)}       # no text is the graver of the two
+    suspect = table.select([n for n, column in enumerate(table.columns) if not _plain_text(column)])
+    broken = {**_nul_rows(suspect), **_no_text_rows(suspect)}       # no text is the graver of the two
     if not broken:
         return RawBatch(table, lines)
     good = np.ones(table.num_rows, dtype=np.bool_)
     good[list(broken)] = False
     return RawBatch(table.filter(pa.array(good)), lines[good],
                     [Broken(start + 1 + row, *broken[row], _as_record(table, row)) for row in sorted(broken)])
+
+
+def _plain_text(column: Any) -> bool:
+    """Whether a column is no text, or all of its bytes are ASCII without NUL: then no row has to be looked at."""
+    if not pa.types.is_string(column.type):
+        return True
+    for chunk in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
+        _, places, values = chunk.buffers()
+        if places is None or values is None or not len(chunk):
+            continue
+        ends = np.frombuffer(places, np.int32)[[chunk.offset, chunk.offset + len(chunk)]]
+        data = np.frombuffer(values, np.uint8)[ends[0]:ends[1]]
+        if data.size and (data.min() == 0 or data.max() >= _BEYOND_ASCII):
+            return False
+    return True
 
 
 def _nul_rows(table: Any) -> dict[int, tuple[str, Sentence]]:
