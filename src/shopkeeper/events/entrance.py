@@ -21,7 +21,7 @@ from shopkeeper.events.schema import NEEDS_ITEM, NEEDS_NOBODY, NEEDS_ORDER, Role
 from shopkeeper.events.times import EARLIEST, LATEST
 from shopkeeper.words import say
 
-__all__ = ["Event", "Fast", "split"]
+__all__ = ["Event", "Fast", "Plainly", "split"]
 
 _ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -66,6 +66,7 @@ _Id = Annotated[str, msgspec.Meta(max_length=128)]  # 128 characters are at most
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 _Whole = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _Number = _Whole | float | None
+_Positive = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | Annotated[float, msgspec.Meta(ge=0)] | None
 
 
 class _Item(msgspec.Struct, gc=False):
@@ -79,30 +80,37 @@ class _Item(msgspec.Struct, gc=False):
     item_discount: _Number = None
 
 
-class _Common(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, gc=False):
-    """The fields of a posted event that are no ids, each of the type that it should be."""
+class _Posted(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, gc=False):
+    """A posted event, each field of a type that it may have; in the order in which senders write them, for speed."""
 
+    event_id: _Name | _Whole
     event: str
     ts: str | _Whole | None = None
     client_ts: str | _Whole | None = None
     sent_at: str | _Whole | None = None
+    customer_id: _Id | _Whole | None = None
+    anonymous_id: _Id | _Whole | None = None
+    session_id: _Id | _Whole | None = None
+    item_id: _Id | _Whole | None = None
+    variant_id: _Id | _Whole | None = None
     quantity: _Number = None
     price: _Number = None
     list_price: _Number = None
     item_discount: _Number = None
-    stock: _Number = None
+    currency: str | None = None
     list_id: str | None = None
     position: _Number = None
+    request_id: _Id | _Whole | None = None
     query: str | None = None
     results: _Number = None
+    order_id: _Id | _Whole | None = None
     cart_id: str | None = None
-    step: str | None = None
-    currency: str | None = None
     value: _Number = None
     shipping: _Number = None
     tax: _Number = None
     discount: _Number = None
     coupon: str | None = None
+    items: list[_Item] | None = None
     promotion_id: str | None = None
     campaign_id: str | None = None
     creative: str | None = None
@@ -123,13 +131,15 @@ class _Common(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, gc=False
     country: str | None = None
     device: str | None = None
     consent: str | None = None
-    items: list[_Item] | None = None
+    stock: _Number = None
+    step: str | None = None
 
 
-class _Plain(_Common, forbid_unknown_fields=True, kw_only=True, gc=False):
-    """A posted event whose ids are texts."""
+class _Plain(_Posted, forbid_unknown_fields=True, kw_only=True, gc=False):
+    """One whose ids are texts, whose prices are not below zero, and that says no clock of its own sending."""
 
     event_id: _Name
+    sent_at: None = None
     customer_id: _Id | None = None
     anonymous_id: _Id | None = None
     session_id: _Id | None = None
@@ -137,19 +147,38 @@ class _Plain(_Common, forbid_unknown_fields=True, kw_only=True, gc=False):
     variant_id: _Id | None = None
     request_id: _Id | None = None
     order_id: _Id | None = None
+    quantity: _Positive = None
+    price: _Positive = None
+    list_price: _Positive = None
 
 
-class _Posted(_Common, forbid_unknown_fields=True, kw_only=True, gc=False):
-    """A posted event whose ids may be whole numbers, too."""
+class Plainly(Sequence[Event]):
+    """The events of a plain request, each made when it is looked at: of most nobody asks more than their names.
 
-    event_id: _Name | _Whole
-    customer_id: _Id | _Whole | None = None
-    anonymous_id: _Id | _Whole | None = None
-    session_id: _Id | _Whole | None = None
-    item_id: _Id | _Whole | None = None
-    variant_id: _Id | _Whole | None = None
-    request_id: _Id | _Whole | None = None
-    order_id: _Id | _Whole | None = None
+    Args:
+        posted: As they were read.
+        times: (n,) their times, microseconds UTC.
+    """
+
+    def __init__(self, posted: Sequence[_Plain], times: Sequence[int]) -> None:
+        self._posted, self._times = posted, times
+
+    @property
+    def ids(self) -> list[str]:
+        """The names of all."""
+        return [one.event_id for one in self._posted]
+
+    def __len__(self) -> int:
+        return len(self._posted)
+
+    def __getitem__(self, at: Any) -> Any:
+        if isinstance(at, slice):
+            return [self[place] for place in range(*at.indices(len(self)))]
+        one = self._posted[at]
+        return Event(one.event_id, one.event, self._times[at], one.customer_id or None, one.anonymous_id or None,
+                     one.session_id or None, one.order_id or None, one.request_id or None,
+                     (one.item_id,) if one.item_id else ())
+
 
 _SMALL = 1e13                      # money that surely fits
 _EXTRA = 60                        # brackets beyond those that are expected: so many cannot nest too deep
@@ -176,7 +205,7 @@ class Fast:
         self._currencies: set[str] = set()
         self._harmless: dict[str, bool] = {}
 
-    def request(self, records: bytes, received_at: int, sent_at: int | None) -> list[Event | None] | None:
+    def request(self, records: bytes, received_at: int, sent_at: int | None) -> Sequence[Event | None] | None:
         """The events of a request; None for one that only the cleaner can judge; None for all where it is not plain."""
         tidy = _tidiness(records)
         if tidy is None:
@@ -192,9 +221,9 @@ class Fast:
             return self._plain(posted, received_at, skew)  # type: ignore[arg-type]  # all are of one type
         return [self._event(one, received_at, skew, tidy) for one in posted]
 
-    def _plain(self, posted: Sequence[_Plain], received_at: int, skew: int) -> list[Event | None]:
+    def _plain(self, posted: Sequence[_Plain], received_at: int, skew: int) -> Sequence[Event | None]:
         """The events of a request as most are: ids are texts, times as browsers write them, no list of items."""
-        kinds, minutes, currencies, out = self._kinds, _MINUTES, self._currencies, []
+        kinds, minutes, currencies, times = self._kinds, _MINUTES, self._currencies, []
         for one in posted:
             needs, stamp, shift = kinds.get(one.event), one.ts, 0
             if stamp is None:
@@ -202,20 +231,17 @@ class Fast:
             try:
                 when = minutes[stamp[:17]] + _SECONDS[stamp[17:19]] + _PARTS[stamp[19:]] + shift  # type: ignore[index]
             except (KeyError, TypeError):
-                out.append(self._event(one, received_at, skew, True))
-                continue
-            customer, anonymous, item, order, currency = (one.customer_id, one.anonymous_id, one.item_id, one.order_id,
-                                                          one.currency)
-            if (needs is None or one.items or one.sent_at is not None or not (customer or anonymous)
-                    or (needs[0] and not item) or (needs[1] and not order) or not _EARLIEST <= when < _LATEST
-                    or (currency not in currencies and (currency or _has_money(one)))
-                    or (one.price is not None and one.price < 0) or (one.quantity is not None and one.quantity < 0)
-                    or (one.list_price is not None and one.list_price < 0)):
-                out.append(self._event(one, received_at, skew, True))
-                continue
-            out.append(Event(one.event_id, one.event, when, customer or None, anonymous or None, one.session_id or None,
-                             order or None, one.request_id or None, (item,) if item else ()))
-        return out
+                break
+            currency = one.currency
+            if (needs is None or one.items or not (one.customer_id or one.anonymous_id)
+                    or (needs[0] and not one.item_id) or (needs[1] and not one.order_id)
+                    or not _EARLIEST <= when < _LATEST
+                    or (currency not in currencies and (currency or _has_money(one)))):
+                break
+            times.append(when)
+        else:
+            return Plainly(posted, times)
+        return [self._event(one, received_at, skew, True) for one in posted]
 
     def each(self, texts: Sequence[bytes], received_at: int, sent_at: int | None) -> list[Event | None]:
         """The same, record by record: fields that are not ours are no hindrance where they are surely harmless."""
@@ -252,7 +278,7 @@ class Fast:
                 self._harmless[name] = known
         return known
 
-    def _event(self, one: _Plain | _Posted, received_at: int, skew: int, tidy: bool) -> Event | None:
+    def _event(self, one: _Posted, received_at: int, skew: int, tidy: bool) -> Event | None:
         needs = self._kinds.get(one.event)
         if needs is None or not (tidy or _all_tidy(one)):
             return None
@@ -269,7 +295,7 @@ class Fast:
         return Event(_id(one.event_id), one.event, when, customer, anonymous, _text(one.session_id), order,
                      _text(one.request_id), things)
 
-    def _when(self, one: _Plain | _Posted, received_at: int, skew: int) -> int | None:
+    def _when(self, one: _Posted, received_at: int, skew: int) -> int | None:
         """The time of an event, corrected for the sender's clock."""
         if one.ts is not None and one.ts != "":
             return _micros(one.ts)
@@ -283,7 +309,7 @@ class Fast:
             skew = received_at - sent
         return client + skew if _EARLIEST <= client + skew < _LATEST else None
 
-    def _is_money_right(self, one: _Plain | _Posted) -> bool:
+    def _is_money_right(self, one: _Posted) -> bool:
         """No price or quantity below zero, and where there is money there is a currency."""
         currency = one.currency
         if currency and currency not in self._currencies:
@@ -302,7 +328,7 @@ class Fast:
         return True
 
 
-def _decoded(records: bytes) -> Sequence[_Plain] | Sequence[_Posted] | None:
+def _decoded(records: bytes) -> Sequence[_Posted] | None:
     for decoder in (_PLAINEST, _ALL):
         try:
             return decoder.decode(records)
@@ -311,7 +337,7 @@ def _decoded(records: bytes) -> Sequence[_Plain] | Sequence[_Posted] | None:
     return None
 
 
-def _has_money(one: _Plain | _Posted) -> bool:
+def _has_money(one: _Posted) -> bool:
     return not (one.price is None and one.value is None and one.list_price is None and one.item_discount is None
                 and one.shipping is None and one.tax is None and one.discount is None)
 
@@ -338,7 +364,7 @@ def _tidiness(records: bytes) -> bool | None:
     return not ((cells[quotes[::2] + 1] == _BLANK).any() or (cells[quotes[1::2] - 1] == _BLANK).any())
 
 
-def _all_tidy(one: _Plain | _Posted) -> bool:
+def _all_tidy(one: _Posted) -> bool:
     """Whether every id of an event is printable and without outer blanks."""
     ids = [one.event_id, one.customer_id, one.anonymous_id, one.session_id, one.item_id, one.variant_id, one.order_id,
            one.request_id]

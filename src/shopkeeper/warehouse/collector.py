@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from shopkeeper.errors import Backlog, BadInput, Damaged
-from shopkeeper.events.entrance import Event
+from shopkeeper.events.entrance import Event, Plainly
 from shopkeeper.events.pseudonyms import Keys
 from shopkeeper.events.schema import TABLES, Role
 from shopkeeper.warehouse import journal as journals
@@ -366,8 +366,9 @@ class Collector:
         taken.which = read.which if whole else [read.which[at] for at in kept]
         taken.told().accepted = read.events if whole else [read.events[at] for at in kept]
         events = read.events
-        taken.more = [(place, line) for place, at in enumerate(kept)
-                      if read.lines is not None or len(events[at].items) > 1 for line in read.lines_of(at) if line]
+        taken.more = [] if isinstance(events, Plainly) else [
+            (place, line) for place, at in enumerate(kept)
+            if read.lines is not None or len(events[at].items) > 1 for line in read.lines_of(at) if line]
         self._names.add(taken, new=new)
 
     def _first(self, taken: Taken, read: Read) -> list[int]:

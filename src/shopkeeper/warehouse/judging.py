@@ -13,7 +13,7 @@ import pyarrow as pa
 from shopkeeper.errors import BadInput
 from shopkeeper.events import rules
 from shopkeeper.events.arrivals import Judged, Requests, judge_events, judge_rows
-from shopkeeper.events.entrance import Event, Fast, split
+from shopkeeper.events.entrance import Event, Fast, Plainly, split
 from shopkeeper.events.pseudonyms import Keys
 from shopkeeper.events.schema import Role
 from shopkeeper.warehouse.digests import by_record
@@ -113,6 +113,8 @@ class Reader:
             events = self.fast.each(texts, arrived.received_at, arrived.sent_at)
         n = len(events)
         self._count(n)
+        if isinstance(events, Plainly):
+            return Read(n, events, events.ids, range(n))
         accepted = [event for event in events if event is not None]
         if len(accepted) == n:
             return Read(n, accepted, [event.event_id for event in accepted], range(n))

@@ -37,10 +37,10 @@ class Ticket:
         return tuple(sorted(self.said, key=lambda one: one.index))
 
     @property
-    def events(self) -> tuple[Event, ...]:
-        """The accepted events."""
+    def events(self) -> Sequence[Event]:
+        """The accepted events; they may be made only when they are looked at."""
         self._final()
-        return tuple(self.accepted)
+        return self.accepted
 
     @property
     def rows(self) -> tuple[dict[str, Any], ...]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import zlib
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Generator, Mapping, MutableMapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -63,23 +64,57 @@ async def read_raw(receive: Receive, headers: Mapping[bytes, bytes], most: int, 
     said = headers.get(b"content-length", b"0")
     if said.isdigit() and int(said[:20]) > most:
         raise _large(int(said[:20]), most)
-    parts, size = [], 0
+    parts: list[bytes] = []
+    size, end = 0, time.monotonic() + seconds
+    while True:
+        message = await _message(receive, seconds, end)
+        if message["type"] != "http.request":
+            raise Gone
+        part = message.get("body", b"")
+        size += len(part)
+        if size > most:
+            raise _large(size, most)
+        parts.append(part)
+        if not message.get("more_body", False):
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+async def _message(receive: Receive, seconds: float, end: float) -> MutableMapping[str, Any]:
+    """The next part of a body; only for one that is not there yet a clock is set."""
+    begun: Any = receive()
     try:
-        async with asyncio.timeout(seconds):
-            while True:
-                message = await receive()
-                if message["type"] != "http.request":
-                    raise Gone
-                part = message.get("body", b"")
-                size += len(part)
-                if size > most:
-                    raise _large(size, most)
-                parts.append(part)
-                if not message.get("more_body", False):
-                    return parts[0] if len(parts) == 1 else b"".join(parts)
+        waits = begun.send(None)
+    except StopIteration as there:
+        found: MutableMapping[str, Any] = there.value
+        return found
+    try:
+        async with asyncio.timeout(end - time.monotonic()):
+            found = await _Rest(begun, waits)
+            return found
     except TimeoutError:
         raise TooSlow(say("the body did not come within {seconds:g} s.", seconds=seconds),
                       do=[say("send less at once.")], why=say("a slow sender must not hold the door.")) from None
+
+
+class _Rest:
+    """Goes on with a coroutine that was begun, and that waits for something."""
+
+    def __init__(self, begun: Any, waits: Any) -> None:
+        self._begun, self._waits = begun, waits
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        waits = self._waits
+        while True:
+            try:
+                given = yield waits
+            except BaseException as wrong:
+                step, what = self._begun.throw, wrong
+            else:
+                step, what = self._begun.send, given
+            try:
+                waits = step(what)
+            except StopIteration as done:
+                return done.value
 
 
 def unpacked(body: bytes, packed: str, most: int) -> bytes:
@@ -158,8 +193,8 @@ def records(body: bytes, kind: str, settings: Settings) -> Records:
 
 
 def _bounded(found: Records, settings: Settings) -> Records:
-    """Refuse more records than are taken at once. So many records have so many commas, less one."""
-    if found.text.count(b",") < settings.records:
+    """Refuse more records than are taken at once. Each takes three bytes: two brackets and a comma."""
+    if len(found.text) < 3 * settings.records or found.text.count(b",") < settings.records:
         return found
     try:
         count = len(msgspec.json.decode(found.text, type=list[msgspec.Raw]))

@@ -154,7 +154,7 @@ class Service:
         counts = self.metrics.records
         for name in ("received", "stored", "duplicate", "quarantined"):
             counts[name] += getattr(ticket, name)
-        if ticket.events:
+        if len(ticket.events):
             for see in self.seen:
                 see(ticket.events)
         if ticket.rows:
