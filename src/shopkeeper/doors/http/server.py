@@ -92,8 +92,11 @@ def run(door: Door, bound: socket.socket, opened: Callable[[], None]) -> None:
                             timeout_graceful_shutdown=GRACE)
     said = logging.getLogger("uvicorn")  # what is no HTTP at all: uvicorn would say so in lines that are no JSON
     said.handlers, said.propagate = [logging.NullHandler()], False
-    with asyncio.Runner(loop_factory=_loop()) as runner:
-        runner.run(_serve(_Server(config), bound, opened))
+    try:
+        with asyncio.Runner(loop_factory=_loop()) as runner:
+            runner.run(_serve(_Server(config), bound, opened))
+    finally:
+        gc.unfreeze()
 
 
 def _loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
