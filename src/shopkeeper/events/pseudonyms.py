@@ -31,7 +31,8 @@ _STAYS = {"customer_id": r"^c_[a-z2-7]{24}$", "anonymous_id": rf"^a_[a-z2-7]{{24
 _STAY = {column: re.compile(form.replace("$", r"\Z")) for column, form in _STAYS.items()}  # here, $ allows a line end
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _IPV4 = rf"^({_OCTET}\.{_OCTET}\.{_OCTET})\.{_OCTET}(?:/24)?$"
-_BASE32 = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz234567", np.uint8)
+_BASE32 = b"abcdefghijklmnopqrstuvwxyz234567"
+_PAIRS = np.frombuffer(bytes(digit for one in _BASE32 for two in _BASE32 for digit in (one, two)), np.uint16)  # (1024,)
 VAULT = pa.schema([("pseudonym", pa.string()), ("identity", pa.string())])
 
 
@@ -83,9 +84,11 @@ def _coded(names: Any, column: str, key: bytes) -> Any:
         one = keyed.copy()
         one.update(name)
         digests.append(one.digest())
-    cells = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 5)  # each 5 bytes are 8 digits of 5 bits
-    bits = np.unpackbits(cells, axis=1).reshape(-1, 8, 5)
-    digits = _BASE32[bits @ np.array([16, 8, 4, 2, 1], np.uint8)].reshape(len(names), _DIGEST * 8 // 5)
+    cells = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 5)  # each 5 bytes are 4 pairs of digits of 5 bits
+    wide = np.zeros((len(cells), 8), np.uint8)
+    wide[:, 3:] = cells
+    pairs = wide.view(">u8") >> np.array([30, 20, 10, 0], np.uint64)
+    digits = _PAIRS[(pairs & np.uint64(1023)).astype(np.uint16)].view(np.uint8).reshape(len(names), _DIGEST * 8 // 5)
     prefix = np.frombuffer(_PREFIX[column].encode(), np.uint8)
     text = np.concatenate([np.broadcast_to(prefix, (len(names), len(prefix))), digits], axis=1)
     offsets = np.arange(len(names) + 1, dtype=np.int32) * text.shape[1]

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ class Draft:
 
     def get(self, name: str) -> Any:
         """A column, all null where the source does not have it."""
-        return self.columns.get(name, pa.nulls(self.n, BY_NAME[name].type))
+        return self.columns[name] if name in self.columns else _nulls(self.n, BY_NAME[name].type)
 
     def has(self, name: str) -> Mask:
         """Which rows have a value in a column; not to be written to."""
@@ -105,6 +106,12 @@ class Draft:
         if mask.any():
             new = mask & (self.reason == "")
             self.reason[new], self.where[new] = reason, where
+
+
+@lru_cache(maxsize=16)
+def _nulls(n: int, kind: pa.DataType) -> Any:
+    """(n,) nulls; batches are of a size, mostly, and nothing writes to an array."""
+    return pa.nulls(n, kind)
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,8 @@ def spans(cells: Any) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
 def flat(array: Any) -> Any:
     """One contiguous, dictionary-free Arrow array; NaN, which data frames write for nothing, is null."""
     if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
+        alone = array.num_chunks == 1 and array.chunk(0).offset == 0  # then there is nothing to copy
+        array = array.chunk(0) if alone else array.combine_chunks()
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     if pa.types.is_float16(array.type):
@@ -88,7 +89,10 @@ def text(array: Any) -> Any:
     if _padded(lengths, data):
         array = pc.utf8_trim_whitespace(array)
         lengths, _ = spans(array)
-    if lengths.all():
+    empty = lengths == 0
+    if array.null_count:
+        empty &= mask_of(array.is_valid())
+    if not empty.any():
         return array
     return pc.if_else(pc.equal(pc.binary_length(array), 0), None, array)
 

@@ -35,7 +35,8 @@ from shopkeeper.words import Sentence
 DAY = 86_400_000_000         # microseconds
 SEGMENT_ROWS = 200_000       # a segment closes at the first day boundary (UTC) after so many rows
 LARGEST_SEGMENT = 1_000_000  # a day with more takes several segments
-DENSE = ["event_id", "digest", "source_line"]  # columns in which a dictionary would be in vain
+DENSE = ["event_id", "digest", "source_line", "ts", "client_ts", "sent_at", "received_at"]  # a dictionary is in vain
+BOUNDED = ["event_id", "line", "event", "ts", "order_id"]  # columns whose bounds let rows be skipped
 
 STAGED = pa.schema([*EVENTS, ("digest", pa.binary(16)), ("own_id", pa.bool_()), ("record", pa.int64()),
                     ("source_number", pa.int32()), ("file", pa.string()), ("source_line", pa.int64()),
@@ -303,7 +304,7 @@ class Cutter:
             dictionary = [name for name in STORED.names if name not in DENSE]
             # codes are written as they are; without the schema of Arrow in the file they are read as the texts
             self._writer = pq.ParquetWriter(self._folder / "segment.parquet", rows.schema, compression="zstd",
-                                            use_dictionary=dictionary, store_schema=False)
+                                            use_dictionary=dictionary, write_statistics=BOUNDED, store_schema=False)
         self._held.append(rows)
         self._rows += rows.num_rows
         self._events += pc.sum(pc.equal(rows.column("line"), 0)).as_py() or 0
