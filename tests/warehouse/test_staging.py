@@ -2,20 +2,26 @@
 
 import json
 import random
+from datetime import datetime, timedelta
 from decimal import Decimal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from events.taking import BUY, VIEW, digests
 from shopkeeper.errors import BadInput
+from shopkeeper.events.schema import TIME
 from shopkeeper.ledger import quarantine
 from shopkeeper.shop import Shop
 from shopkeeper.simulate import SimulationConfig, mess, simulate
 from shopkeeper.warehouse import digests as judging
 from shopkeeper.warehouse import ingest, staging
+from shopkeeper.warehouse.digests import Renamed
 from shopkeeper.warehouse.index import verify
+from shopkeeper.warehouse.staging import Staged
+from shopkeeper.warehouse.tables import STORED
 
 AT = 1_800_000_000_000_000
 
@@ -172,3 +178,80 @@ def test_the_clocks_of_the_way_do_not_name_a_record_that_has_no_id():
     one, two = digests(sent)
 
     assert one == two == digests(pa.Table.from_pylist([base]))[0]
+
+
+def staged(folder, rows):
+    """Rows (dicts) staged in tables of 70, and what a plain sort makes of them."""
+    made = Staged(folder)
+    for at in range(0, len(rows), 70):
+        part = rows[at:at + 70]
+        made.add(pa.table({"event_id": [row["event_id"] for row in part], "line": pa.array([0] * len(part), pa.int32()),
+                           "event": [row["event"] for row in part], "ts": pa.array([row["ts"] for row in part], TIME),
+                           "query": pa.array([row["query"] for row in part], pa.string()),
+                           "nth": pa.array([row["nth"] for row in part], pa.int64())}))
+    made.close()
+    return made
+
+
+def made_rows(times, seed):
+    chance = random.Random(seed)
+    return [{"event_id": f"e{chance.randrange(10**6)}-{n}", "event": chance.choice(["view_item", "purchase"]),
+             "ts": chance.randrange(times), "query": None if n < 200 else str(n % 150), "nth": n} for n in range(1000)]
+
+
+@pytest.mark.parametrize(("times", "span_rows", "largest"), [
+    (10**9, 1 << 18, 1 << 30), (10**9, 90, 1 << 30), (40, 90, 1 << 30), (1, 90, 1 << 30), (10**9, 90, 0), (1, 90, 0),
+], ids=["one span", "many spans", "few times", "one time", "many spans by the engine", "one time by the engine"])
+def test_staged_rows_come_by_time_event_and_line_whatever_the_spans_and_whoever_sorts(
+        tmp_path, monkeypatch, times, span_rows, largest):
+    monkeypatch.setattr(staging, "HELD", 10_000)
+    monkeypatch.setattr(staging, "SAMPLE", 8)
+    monkeypatch.setattr(staging, "SPAN_ROWS", span_rows)
+    monkeypatch.setattr(staging, "LARGEST_SPAN", largest)
+    rows = made_rows(times, times)
+    dropped, again = np.arange(0, 1000, 7), np.array([1, 500])
+    log = staged(tmp_path, rows)
+    pieces = [path.name for path in tmp_path.glob("*.arrow")]
+
+    found = pa.concat_tables([
+        table.cast(pa.schema([("event_id", pa.string()), ("line", pa.int32()), ("event", pa.string()), ("ts", TIME),
+                              ("query", pa.string())])) if "query" in table.column_names
+        else table.append_column("query", pa.nulls(table.num_rows, pa.string()))
+        for table in log.in_order(dropped, Renamed(again, np.array([1, 2])), ["nth"])]).to_pylist()
+
+    gone, renamed = set(dropped.tolist()), {1: "-1", 500: "-2"}
+    expected = sorted((row["ts"], row["event_id"] + renamed.get(row["nth"], ""), row["event"], row["query"])
+                       for row in rows if row["nth"] not in gone)
+    epoch = datetime(1970, 1, 1)
+    assert len(pieces) > 3
+    assert [((row["ts"] - epoch) // timedelta(microseconds=1), row["event_id"], row["event"], row["query"])
+            for row in found] == expected
+    assert list(tmp_path.glob("*.arrow")) == []
+
+
+def test_the_rows_of_some_records_come_in_the_order_of_their_numbers(tmp_path, monkeypatch):
+    monkeypatch.setattr(staging, "HELD", 10_000)
+    log = staged(tmp_path, made_rows(10**9, 4))
+
+    found = pa.concat_tables([table.select(["nth"]) for table in log.some(np.arange(3, 1000, 90), ["event_id"])])
+
+    assert found.column("nth").to_pylist() == list(range(3, 1000, 90))
+
+
+def test_what_the_disk_does_not_take_is_an_error_and_not_a_shorter_log(tmp_path, monkeypatch):
+    monkeypatch.setattr(staging, "HELD", 10_000)
+    (tmp_path / "piece-00001.arrow").mkdir()
+
+    with pytest.raises(OSError, match="piece-00001"):
+        staged(tmp_path, made_rows(10**9, 4))
+
+
+def test_segments_are_read_with_the_types_of_the_event_table_whether_texts_were_written_as_codes_or_not(
+        tmp_path, records, request):
+    request.getfixturevalue("tiny")
+    shop = Shop.open(tmp_path / "shop")
+    shop.ingest(records, received_at=AT)
+
+    schemas = [pq.read_schema(shop.path / segment.file) for segment in shop.manifest.segments]
+
+    assert [schema.remove_metadata() for schema in schemas] == [STORED] * len(schemas)
