@@ -338,7 +338,8 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
 
 def _answer(title: Sentence, shown: Sequence[tuple[Experiment, str]], asked: Mapping[str, object],
             said: tuple[Sentence, ...]) -> Experiments:
-    rows = [{**_as_row(one), "status": status} for one, status in shown]
+    never = {"start": None, "until": None}  # what only would start has no times yet
+    rows = [{**_as_row(one), "status": status, **(never if status == "would start" else {})} for one, status in shown]
     table = pa.table({name: pa.array([row[name] for row in rows], kind) for name, kind in zip(
         EXPERIMENTS.names, EXPERIMENTS.types, strict=True)}, schema=EXPERIMENTS)
     return Experiments(title=title, table=table, evidence=ExactCount(say("experiments"), len(rows)),
