@@ -48,8 +48,9 @@ def run(found: Namespace, out: Output) -> None:
     from shopkeeper.doors.http.settings import Settings
     from shopkeeper.shop import Shop
     from shopkeeper.warehouse.collector import Collector, Limits
+    from shopkeeper.warehouse.engine import SmallEngine
 
-    shop = Shop.open(found.shop)
+    shop = Shop.open(found.shop, engine=SmallEngine)
     settings, ring, here = Settings.read(shop.path / "shop.toml"), KeyRing(shop.path), is_loopback(found.host)
     if not here and not ring.keys:
         raise BadInput(say("{host} is not this machine alone, and the shop has no key.", host=found.host),

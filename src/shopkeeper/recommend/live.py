@@ -27,9 +27,10 @@ from shopkeeper.recommend.catalogue import Catalogue, Change
 from shopkeeper.recommend.desk import Desk, desk, plain_desk
 from shopkeeper.recommend.exposures import MARK, Arm, Exposures, Shown, exposure, new_id
 from shopkeeper.recommend.inputs import WEIGHTS, empty_log, names_of
-from shopkeeper.recommend.memory import Bounds, Line, Made, Memory
+from shopkeeper.recommend.memory import Bounds, Memory
 from shopkeeper.recommend.methods.base import DAY, Histories
 from shopkeeper.recommend.methods.popular import PopularFitted, PopularParams
+from shopkeeper.recommend.past import Line, Made
 from shopkeeper.recommend.ranking import Ranked, Wanted, about_history, at_least_one, check_tables, rank, reasons
 from shopkeeper.recommend.rules import Rules, Shelf
 from shopkeeper.represent.vocabulary import Vocabulary
@@ -46,6 +47,7 @@ _NONE = Rules()
 _EPOCH = datetime(1970, 1, 1)
 _encode = msgspec.json.Encoder().encode
 _QUICK, _PAUSE = 0.003, 20  # seconds that a count may take each time; pauses, in units of a longer count's own time
+_NAMES = 10_000  # identities whose pseudonyms are remembered
 _CHANGES = 20_000  # rows of changed tables that are laid over what is read, at most, where nobody says what is folded
 
 
@@ -150,8 +152,8 @@ class LiveDesk:
         self.settings, self._wall, self._key = settings, clock_, keys.pseudonym
         self.exposures = Exposures(settings.exposures, settings.share)
         self._lock = threading.RLock()
-        self._names = lru_cache(maxsize=50_000)(lambda identity: tuple(names_of(identity, keys.pseudonym)))
-        self._pseudonym = lru_cache(maxsize=50_000)(lambda one, column: pseudonym(one, column, keys.pseudonym))
+        self._names = lru_cache(maxsize=_NAMES)(lambda identity: tuple(names_of(identity, keys.pseudonym)))
+        self._pseudonym = lru_cache(maxsize=_NAMES)(lambda one, column: pseudonym(one, column, keys.pseudonym))
         self._roles = shop.config.roles
         self._changes: list[Change] = []
         self._number = 0

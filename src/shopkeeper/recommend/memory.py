@@ -1,31 +1,33 @@
 """Histories of people in memory: flat arrays read from the log in one pass, and on top of them what came since.
 
-Whoever does not fit within the bounds is read from the log when asked about. What is given for a person is equal to
-`inputs.read_history` over a log that holds the same events: the same lines in the same order.
+What the log has got is held in a few runs of arrays, merged as they grow; only what no fold has stored yet is held
+event by event. Whoever does not fit within the bounds is read from the log when asked about. What is given for a person
+is equal to `inputs.read_history` over a log that holds the same events: the same lines in the same order.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shopkeeper.events.sessions import sessions_of
 from shopkeeper.recommend.inputs import WEIGHTS, few, people
+from shopkeeper.recommend.past import HEAVY, Line, Lines, Made, Order, Past, merged
 from shopkeeper.represent.vocabulary import Vocabulary
 from shopkeeper.shop import Shop
 from shopkeeper.warehouse.engine import Engine
 
-BATCH = 1 << 17  # lines read at a time
-MINUTE = 60_000_000  # microseconds
-HEAVY = np.asarray(sorted(WEIGHTS.values()), dtype=np.float32)  # weight of a line by its code
+BATCH = 1 << 18       # lines read at a time
+RUN = 1 << 19         # lines that are put in order at once when all is read
+MOST_FRESH = 500_000  # rows of new segments that are taken in beside what is held; for more, all is read again
+MINUTE = 60_000_000   # microseconds
 _EMPTY = (np.zeros(0, np.int32), np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.int64))
 
 
@@ -37,85 +39,13 @@ class Bounds:
         lines: Lines of all histories together; whoever was active last is held first.
         person_lines: Lines of one person; whoever has more is read from the log when asked about.
         cached_lines: Lines of histories that were put together, or read from the log, and may be asked about again.
-        seen_share: When what came since is more than this share of what is held, all is read from the log again.
+        seen_share: When more than this share of `lines` has come on top of them, all is read from the log again.
     """
 
-    lines: int = 4_000_000
+    lines: int = 6_000_000
     person_lines: int = 2_000
     cached_lines: int = 400_000
     seen_share: float = 0.1
-
-
-class Line(NamedTuple):
-    """One thing that a person did with an item. In this order of fields lines are sorted, once `basket` is derived.
-
-    `when` is microseconds UTC; `basket` is the order or session that was given, None where none was.
-    """
-
-    when: int
-    basket: str | None
-    item: str
-    weight: float
-    event_id: str
-
-
-@dataclass(frozen=True)
-class Made:
-    """A history as arrays (n,), oldest first: item codes, microseconds UTC, weights, and baskets as numbers."""
-
-    item: npt.NDArray[np.int32]
-    when: npt.NDArray[np.int64]
-    weight: npt.NDArray[np.float32]
-    basket: npt.NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.when)
-
-
-@dataclass(frozen=True)
-class Past:
-    """Histories as of one version of the log.
-
-    Attributes:
-        people: (p,) pseudonyms in UTF-8, ascending.
-        indptr: (p + 1,) where each person's lines begin.
-        item: (lines,) codes into the items of the memory.
-        when: (lines,) microseconds UTC.
-        weight: (lines,) codes into `HEAVY`.
-        basket: (lines,) numbers; from `silent` on they stand for the given baskets.
-        silent: Baskets that were cut by silence.
-        given: The orders and sessions that were given, ascending.
-        whole: Whether everybody is held, so that who is not here has no history.
-    """
-
-    people: npt.NDArray[Any]
-    indptr: npt.NDArray[np.int64]
-    item: npt.NDArray[np.int32]
-    when: npt.NDArray[np.int64]
-    weight: npt.NDArray[np.uint8]
-    basket: npt.NDArray[np.int32]
-    silent: int
-    given: Any
-    whole: bool
-
-    def row(self, person: str) -> int:
-        """The place of a person; -1 where they are not held."""
-        name = person.encode()
-        at = int(np.searchsorted(self.people, np.bytes_(name))) if len(self.people) else 0
-        return at if at < len(self.people) and self.people[at] == name else -1
-
-    def made(self, row: int) -> Made:
-        """The history of a person, as it stands."""
-        part = slice(int(self.indptr[row]), int(self.indptr[row + 1]))
-        return Made(self.item[part], self.when[part], HEAVY[self.weight[part]], self.basket[part].astype(np.int64))
-
-    def lines(self, row: int, items: Sequence[str]) -> list[Line]:
-        """The same, taken apart."""
-        part = slice(int(self.indptr[row]), int(self.indptr[row + 1]))
-        basket = self.basket[part].astype(np.int64) - self.silent
-        given = self.given.take(pa.array(np.maximum(basket, 0), mask=basket < 0)).to_pylist()
-        return [Line(when, name, items[item], weight, "") for when, name, item, weight in zip(
-            self.when[part].tolist(), given, self.item[part].tolist(), HEAVY[self.weight[part]].tolist(), strict=True)]
 
 
 class Memory:
@@ -127,6 +57,7 @@ class Memory:
 
     Attributes:
         items: Item ids by their code; it only grows.
+        whole: Whether the lines of everybody are in memory.
     """
 
     def __init__(self, shop: Shop, bounds: Bounds) -> None:
@@ -134,17 +65,19 @@ class Memory:
         self._lock = threading.RLock()
         self.items: list[str] = []
         self._code: dict[str, int] = {}
-        self._seen: dict[str, list[Line]] = {}    # person -> what came since; may be in the log already, or not yet
-        self._waiting: dict[str, str] = {}        # event that is not known to be in the log -> person
-        self._settled = 0                         # lines of `_seen` that are
+        self._seen: dict[str, list[Line]] = {}    # person -> what came since, and is not known to be in the log
+        self._waiting: dict[str, str] = {}        # the events of these -> person
+        self._lately: frozenset[str] = frozenset()  # events that the newest fold stored: they may yet be told of
         self._outside: OrderedDict[str, list[Line]] = OrderedDict()  # read from the log for who is not held
         self._made: OrderedDict[str, Made] = OrderedDict()
         self._cached = 0
         self._version = 0
-        self._past = self._read(shop)
+        self._order = Order(np.zeros(0, np.int32), shop.config.gap_minutes * MINUTE)
+        self._runs, self.whole = self._read(shop)  # the longest first; whether everybody is held
+        self._runs = self._as_one(self._runs)
 
     def __len__(self) -> int:
-        return len(self._past.when)
+        return sum(len(run) for run in self._runs)
 
     def code(self, item: str) -> int:
         """The code of an item id, given to it here if it has none yet."""
@@ -156,9 +89,10 @@ class Memory:
             return found
 
     def saw(self, person: str, lines: Sequence[Line]) -> None:
-        """Take what a person did just now. The same event twice counts once as long as it is not known to be stored."""
+        """Take what a person did just now; an event that is here already, or in the newest fold, changes nothing."""
         with self._lock:
-            fresh = [line for line in lines if line.event_id not in self._waiting]
+            fresh = [line for line in lines if line.event_id not in self._waiting
+                     and line.event_id not in self._lately]
             if not fresh:
                 return
             for line in fresh:
@@ -173,7 +107,7 @@ class Memory:
             for name in names:
                 if not self._held(name) and name not in self._outside:
                     return False
-                if self._line_count(name):
+                if self._known(name):
                     return True
             return True
 
@@ -193,44 +127,36 @@ class Memory:
             fresh: An engine over exactly what came since the last one; None where that cannot be told: then all is
                 read again.
         """
-        arrived = None if fresh is None else _lines(fresh, few(fresh.events(), shop.config.roles))
-        if arrived is not None:
-            self._arrived(shop, arrived)
-        if arrived is None or self._settled > max(20_000, self.bounds.seen_share * len(self._past.when)):
-            past, stored = self._read(shop), self._stored(shop)
-            with self._lock:
-                self._shop, self._past = shop, past
-                self._keep_only_waiting(stored)
-
-    @property
-    def whole(self) -> bool:
-        """Whether the lines of everybody are in memory."""
-        return self._past.whole
+        if fresh is not None and sum(one.rows for one in fresh.manifest.segments) <= MOST_FRESH:
+            self._arrived(shop, fresh)
+            if not len(self) > (1 + self.bounds.seen_share) * self.bounds.lines:
+                return
+        self._read_again(shop)
 
     def counts(self, cut: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """The weighted count of lines of each item code since `cut`, and ever; whoever is not held is not counted."""
         with self._lock:
-            past, n = self._past, len(self.items)
+            runs, n = self._runs, len(self.items)
             seen = [line for lines in self._seen.values() for line in lines]
             item = np.asarray([self._code[line.item] for line in seen], dtype=np.int64)
         when = np.asarray([line.when for line in seen], dtype=np.int64)
         code = np.searchsorted(HEAVY, np.asarray([line.weight for line in seen], dtype=np.float32))
-        kinds = len(HEAVY)
-        cells = [past.item.astype(np.int64) * kinds + past.weight, item * kinds + code]
-        late = [cells[0][past.when >= cut], cells[1][when >= cut]]
+        counted = [np.zeros(n * len(HEAVY), dtype=np.int64) for _ in range(2)]
+        for items, weights, times in ((item, code, when), *(cut_ for run in runs for cut_ in _portions(run))):
+            cells, late = items.astype(np.int64) * len(HEAVY) + weights, times >= cut
+            for total, part in zip(counted, (cells[late], cells), strict=True):
+                total += np.bincount(part, minlength=len(total))
         strength = np.asarray(sorted(WEIGHTS.values()))
-        recent, ever = (
-            np.bincount(np.concatenate(parts), minlength=n * kinds).reshape(n, kinds) @ strength
-            for parts in (late, cells))
+        recent, ever = (total.reshape(n, len(HEAVY)) @ strength for total in counted)
         return recent, ever
 
     # ---------------------------------------------------------------------------------------------------- inside
 
     def _held(self, name: str) -> bool:
-        return self._past.whole or self._past.row(name) >= 0
+        return self.whole or any(run.row(name) >= 0 for run in self._runs)
 
-    def _line_count(self, name: str) -> int:
-        return len(self._seen.get(name, ())) + len(self._outside.get(name, ())) + int(self._past.row(name) >= 0)
+    def _known(self, name: str) -> bool:
+        return bool(self._seen.get(name) or self._outside.get(name)) or any(run.row(name) >= 0 for run in self._runs)
 
     def _history(self, name: str) -> Made:
         while True:
@@ -250,13 +176,15 @@ class Memory:
                     return made
 
     def _put_together(self, name: str) -> Made:
-        row, seen = self._past.row(name), self._seen.get(name, [])
-        if row >= 0 and not seen:
-            return self._past.made(row)
-        known = self._outside.get(name, [])
-        there = {line.event_id for line in known}
-        before = self._past.lines(row, self.items) if row >= 0 else known
-        made = self._as_arrays([*before, *(line for line in seen if line.event_id not in there)])
+        seen = self._seen.get(name, [])
+        there = [(run, row) for run in self._runs if (row := run.row(name)) >= 0]
+        if len(there) == 1 and not seen:
+            run, row = there[0]
+            return run.made(row)
+        outside = self._outside.get(name, [])
+        ids = {line.event_id for line in outside}
+        before = [line for run, row in there for line in run.lines(row, self.items)] if there else outside
+        made = self._as_arrays([*before, *(line for line in seen if line.event_id not in ids)])
         self._made[name] = made
         self._count(len(made))
         return made
@@ -297,60 +225,132 @@ class Memory:
                                                              & (events.anonymous_id == name)))
         return _lines(shop.engine, few(mine, shop.config.roles)).get(name, [])
 
-    def _arrived(self, shop: Shop, arrived: Mapping[str, list[Line]]) -> None:
+    def _arrived(self, shop: Shop, fresh: Engine) -> None:
         """Take what the log has got: what was seen before is settled, what others brought is new."""
+        events = fresh.events()
+        stored = frozenset(fresh.run(events.select("event_id"))["event_id"].to_pylist())
+        table = fresh.run(few(events, shop.config.roles))
+        touched = table["person"].unique()
+        names = touched.take(pc.sort_indices(touched))
+        chosen = _encoded(names)
+        if not self.whole:
+            held = np.logical_or.reduce([np.zeros(len(chosen), dtype=bool), *(run.rows(chosen) for run in self._runs)])
+            names, chosen = names.filter(pa.array(held)), chosen[held]
+        lines = self._taken(table, names)
+        runs = self._with(Past.of(chosen, lines, self._ordered())) if len(lines.when) else self._runs
         with self._lock:
-            self._shop, self._version = shop, self._version + 1
-            for person, lines in arrived.items():
-                self._settle(person, lines)
+            self._shop, self._version, self._runs = shop, self._version + 1, runs
+            self._settle(stored, touched.to_pylist())
 
-    def _settle(self, person: str, lines: list[Line]) -> None:
-        known = {line.event_id for line in lines if self._waiting.pop(line.event_id, None) is not None}
-        outside = self._outside.pop(person, None)
-        self._cached -= 0 if outside is None else len(outside) + 1
-        self._forget(person)
-        if self._held(person):
-            fresh = [line for line in lines if line.event_id not in known]
-            for line in fresh:
-                self.code(line.item)
-            self._seen.setdefault(person, []).extend(fresh)
-            self._settled += len(lines)
-            return
-        rest = [line for line in self._seen.pop(person, []) if line.event_id not in known]
-        if rest:
-            self._seen[person] = rest
+    def _with(self, run: Past) -> tuple[Past, ...]:
+        """The runs with a further one: each is more than twice as long as the next."""
+        runs = [*self._runs, run]
+        while len(runs) > 1 and len(runs[-2]) <= 2 * len(runs[-1]):
+            runs[-2:] = [merged(runs[-2:], self._ordered())]
+        return tuple(runs)
 
-    def _keep_only_waiting(self, stored: frozenset[str]) -> None:
-        """After all was read: what the log has is no longer kept beside it."""
-        for event_id in stored:
-            self._waiting.pop(event_id, None)
-        kept = {person: [line for line in lines if line.event_id in self._waiting]
-                for person, lines in self._seen.items()}
-        self._seen = {person: lines for person, lines in kept.items() if lines}
-        self._settled, self._cached, self._version = 0, 0, self._version + 1
-        self._made.clear()
-        self._outside.clear()
+    def _settle(self, stored: frozenset[str], touched: Iterable[str]) -> None:
+        """Let go of what is in the log now, and of what was put together without it."""
+        self._lately = stored
+        gone = [event_id for event_id in self._waiting if event_id in stored]
+        people_ = {self._waiting.pop(event_id) for event_id in gone}
+        for person in people_:
+            left = [line for line in self._seen.pop(person, []) if line.event_id not in stored]
+            if left:
+                self._seen[person] = left
+        for person in people_.union(touched):
+            outside = self._outside.pop(person, None)
+            self._cached -= 0 if outside is None else len(outside) + 1
+            self._forget(person)
+
+    def _read_again(self, shop: Shop) -> None:
+        """Read everything anew; what the log has is no longer kept beside it."""
+        runs, whole = self._read(shop)
+        stored = self._stored(shop)
+        with self._lock:
+            self._shop, self._runs, self.whole = shop, runs, whole
+            self._settle(self._lately | stored, ())
+            self._cached, self._version = 0, self._version + 1
+            self._made.clear()
+            self._outside.clear()
+        whole_ = self._as_one(runs)  # the old ones are gone by now
+        with self._lock:
+            self._runs = whole_
 
     def _stored(self, shop: Shop) -> frozenset[str]:
         """Which of the waiting events the log has."""
         with self._lock:
-            waiting = list(self._waiting)
+            waiting = pa.array(list(self._waiting), pa.string())
             first = min((line.when for lines in self._seen.values() for line in lines), default=0)
-        if not waiting:
-            return frozenset()
-        events = shop.events(first)
-        found = shop.engine.run(events.filter(events.event_id.isin(waiting)).select("event_id").distinct())
-        return frozenset(found["event_id"].to_pylist())
+        found: set[str] = set()
+        if len(waiting):
+            for batch in shop.engine.batches(shop.events(first).select("event_id"), BATCH):
+                ids = batch["event_id"]
+                found.update(ids.filter(pc.is_in(ids, waiting)).to_pylist())
+        return frozenset(found)
 
-    def _read(self, shop: Shop) -> Past:
-        """Read everybody who fits, in one pass over their lines."""
-        engine = type(shop.engine)(shop.path, shop.manifest, memory="400MB")
+    def _read(self, shop: Shop) -> tuple[tuple[Past, ...], bool]:
+        """Read everybody who fits, in one pass over their lines; and whether that is all."""
+        engine = type(shop.engine)(shop.path, shop.manifest)
         lines = few(engine.events(None, shop.until), shop.config.roles)
         chosen, whole = _chosen(engine.run(people(lines)), self.bounds)
-        columns = _Columns(chosen, self)
-        for batch in engine.batches(lines, BATCH):
-            columns.add(batch)
-        return columns.past(shop.config.gap_minutes * MINUTE, whole)
+        names, runs, parts = _encoded(chosen), list[Past](), list[Lines]()
+        for batch in engine.batches(lines.drop("event_id"), BATCH):
+            parts.append(self._taken(batch, chosen))
+            if sum(len(part.when) for part in parts) >= RUN:
+                runs.append(self._run(names, Lines.joined(parts)))
+                parts.clear()
+        runs.append(self._run(names, Lines.joined(parts)))
+        return tuple(runs), whole
+
+    def _as_one(self, runs: tuple[Past, ...]) -> tuple[Past, ...]:
+        return runs if len(runs) == 1 else (merged(runs, self._ordered()),)
+
+    def _run(self, names: npt.NDArray[Any], lines: Lines) -> Past:
+        """A run of the lines of some of these people."""
+        here, place = np.unique(lines.person, return_inverse=True)
+        some = Lines(place.astype(np.int32), lines.item, lines.when, lines.weight, lines.given)
+        return Past.of(names[here], some, self._ordered())
+
+    def _taken(self, table: Any, chosen: Any) -> Lines:
+        """The lines of these people, of a table or batch of `few`; `chosen` are Arrow strings, ascending."""
+        person = pc.index_in(table["person"], chosen)
+        if person.null_count:
+            held = pc.is_valid(person)
+            table, person = table.filter(held), person.filter(held)
+        item = _whole(table["item_id"]).dictionary_encode()
+        codes = np.asarray([self.code(name) for name in item.dictionary.to_pylist()], dtype=np.int32)
+        weight = np.searchsorted(HEAVY, np.asarray(_whole(table["weight"]), np.float32)).astype(np.uint8)
+        return Lines(np.asarray(_whole(person), dtype=np.int32),
+                     codes[np.asarray(item.indices)] if len(codes) else codes,
+                     np.asarray(_whole(table["ts"]).cast(pa.int64()), dtype=np.int64), weight, _whole(table["basket"]))
+
+    def _ordered(self) -> Order:
+        """How lines are put in order, with every item that has a code."""
+        with self._lock:
+            items = list(self.items) if len(self.items) != len(self._order.rank) else None
+        if items is not None:
+            rank = np.empty(len(items), dtype=np.int32)
+            rank[np.asarray(pc.sort_indices(Vocabulary(items).arrow), dtype=np.int64)] = np.arange(len(rank))
+            self._order = Order(rank, self._order.gap)
+        return self._order
+
+
+def _whole(column: Any) -> Any:
+    """A column of a table or batch as one array."""
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def _encoded(names: Any) -> npt.NDArray[Any]:
+    """Arrow strings as UTF-8 of a fixed width."""
+    return np.asarray(_whole(names).to_pylist() or [b""], dtype=object).astype(bytes)[:len(names)]
+
+
+def _portions(run: Past, most: int = 1 << 20) -> Iterable[tuple[npt.NDArray[Any], ...]]:
+    """The items, weights and times of a run, not too many at a time."""
+    for first in range(0, len(run), most):
+        part = slice(first, first + most)
+        yield run.item[part], run.weight[part], run.when[part]
 
 
 def _lines(engine: Engine, expression: Any) -> dict[str, list[Line]]:
@@ -372,60 +372,3 @@ def _chosen(table: pa.Table, bounds: Bounds) -> tuple[Any, bool]:
     order = order[np.cumsum(n[order]) <= bounds.lines]
     names = table["person"].combine_chunks().take(pa.array(np.sort(order)))
     return names.take(pc.sort_indices(names)), len(order) == len(n)
-
-
-@dataclass
-class _Columns:
-    """Lines on their way into flat arrays."""
-
-    chosen: Any
-    memory: Memory
-    parts: list[tuple[Any, ...]] = field(default_factory=list)
-    given: list[Any] = field(default_factory=list)
-
-    def add(self, batch: Any) -> None:
-        """Take the lines of those who are held."""
-        person = pc.index_in(batch["person"], self.chosen)
-        if person.null_count:
-            held = pc.is_valid(person)
-            batch, person = batch.filter(held), person.filter(held)
-        item = batch["item_id"].dictionary_encode()
-        codes = np.asarray([self.memory.code(name) for name in item.dictionary.to_pylist()], dtype=np.int32)
-        weight = np.searchsorted(HEAVY, np.asarray(batch["weight"].to_numpy(zero_copy_only=False), np.float32))
-        self.parts.append((np.asarray(person, dtype=np.int32), codes[np.asarray(item.indices)] if len(codes) else codes,
-                           np.asarray(batch["ts"].cast(pa.int64()), dtype=np.int64), weight.astype(np.uint8)))
-        self.given.append(batch["basket"].dictionary_encode())
-
-    def past(self, gap: int, whole: bool) -> Past:
-        """Put them into the order of `inputs.read_history`, person by person."""
-        kinds: tuple[Any, ...] = (np.int32, np.int32, np.int64, np.uint8)
-        person, item, when, weight = (np.concatenate([np.zeros(0, kind), *(part[place] for part in self.parts)])
-                                      for place, kind in enumerate(kinds))
-        self.parts.clear()
-        silent = sessions_of(person.astype(np.int64), when, gap)
-        basket, given = self._baskets(silent)
-        order = np.lexsort((self._rank()[item], basket, when, person))
-        indptr = np.searchsorted(person[order], np.arange(len(self.chosen) + 1))
-        return Past(np.asarray(self.chosen.to_pylist() or [b""], dtype=object).astype(bytes)[:len(self.chosen)],
-                    indptr.astype(np.int64), item[order], when[order], weight[order], basket[order],
-                    int(silent.max(initial=-1)) + 1, given, whole)
-
-    def _baskets(self, silent: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int32], Any]:
-        """The number of each line's basket: those cut by silence first, then the given ones in their order."""
-        whole = pa.chunked_array([*self.given, pa.array([], pa.string()).dictionary_encode()]).combine_chunks()
-        self.given.clear()
-        names, code = whole.dictionary, whole.indices
-        order = pc.sort_indices(names)
-        rank = np.empty(len(names), dtype=np.int64)
-        rank[np.asarray(order, dtype=np.int64)] = np.arange(len(names))
-        number = np.asarray(pc.fill_null(code, -1), dtype=np.int64)
-        first = int(silent.max(initial=-1)) + 1
-        known = rank[number] if len(rank) else number
-        return np.where(number < 0, silent, first + known).astype(np.int32), names.take(order)
-
-    def _rank(self) -> npt.NDArray[np.int32]:
-        """The place of each item code in the order of ids."""
-        rank = np.empty(len(self.memory.items), dtype=np.int32)
-        by = Vocabulary(self.memory.items).arrow
-        rank[np.asarray(pc.sort_indices(by), dtype=np.int64)] = np.arange(len(rank))
-        return rank

@@ -118,7 +118,7 @@ class Collector:
         self._waiting_bytes = self._pending_bytes = self._pending_records = 0
         self._offsets: dict[str, str] = {}
         self._manifest: Manifest
-        self._index: EventIndex
+        self._index = EventIndex(store.path, (), keys.pseudonym)
         self._journal: Journal
 
     @classmethod
@@ -293,7 +293,7 @@ class Collector:
         if not complete(manifest):
             manifest = self._repaired()
         self._manifest = manifest
-        self._index = EventIndex(self.store.path, manifest.index, self.keys.pseudonym)
+        self._index = self._index.renewed(manifest.index)  # what is still there stays open, and checked
 
     def _repaired(self) -> Manifest:
         with self.store.write("index", wait=60.0) as writer:

@@ -31,8 +31,9 @@ class Engine:
     Args:
         path: The shop's folder.
         manifest: The version.
-        memory: Limit of the engine's working memory; beyond it, it spills to the system's temporary folder (`TMPDIR`).
-        threads: How many; by default as many as there are cores.
+        memory: Limit of the engine's working memory; beyond it, it spills to the system's temporary folder (`TMPDIR`);
+            by default `MEMORY`.
+        threads: How many; by default `THREADS`, or as many as there are cores.
 
     Raises:
         Damaged: A file that the manifest names is missing or has another size than was written; also from `events`,
@@ -40,12 +41,14 @@ class Engine:
             `Engine(path, manifest.without(store.damaged(manifest)))`.
     """
 
-    def __init__(self, path: str | os.PathLike[str], manifest: Manifest, *, memory: str = "1500MB",
+    MEMORY, THREADS = "1500MB", 0
+
+    def __init__(self, path: str | os.PathLike[str], manifest: Manifest, *, memory: str | None = None,
                  threads: int | None = None) -> None:
         self.path, self.manifest = Path(path), manifest
         self._store = Store(path)
         self._store.check(manifest)
-        self._memory, self._threads = memory, threads
+        self._memory, self._threads = memory or self.MEMORY, threads or self.THREADS
         self._base: Any = None
         self._tables: dict[str, Any] = {}
 
@@ -106,6 +109,7 @@ class Engine:
         if self._base is None:
             spill = Path(tempfile.gettempdir()) / f"shopkeeper-{os.getpid()}-{id(self)}"
             self._base = duckdb.connect(config={"memory_limit": self._memory, "temp_directory": str(spill),
+                                                "enable_external_file_cache": False,  # the system keeps files already
                                                 "threads": self._threads or os.cpu_count() or 1})
             self._base.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
         return self._base
@@ -126,10 +130,16 @@ class Engine:
         return self._tables[view]
 
 
+class SmallEngine(Engine):
+    """The engine of a process that lives long and has its memory for other things; it spills early."""
+
+    MEMORY, THREADS = "256MB", 2
+
+
 class CompilingEngine(Engine):
     """An engine that also compiles each expression to Spark SQL before it runs it; the SQL stays in `compiled`."""
 
-    def __init__(self, path: str | os.PathLike[str], manifest: Manifest, *, memory: str = "1500MB",
+    def __init__(self, path: str | os.PathLike[str], manifest: Manifest, *, memory: str | None = None,
                  threads: int | None = None) -> None:
         super().__init__(path, manifest, memory=memory, threads=threads)
         self.compiled: list[str] = []

@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from shopkeeper.doors import feeds, webhook
 from shopkeeper.doors.feeds import Feed
-from shopkeeper.doors.http import jobs
+from shopkeeper.doors.http import jobs, resident
 from shopkeeper.doors.http.service import Service
 from shopkeeper.errors import Backlog, NotWritten
 from shopkeeper.events.entrance import Event
@@ -18,9 +18,11 @@ from shopkeeper.events.schema import SERVICE
 from shopkeeper.recommend.live import LiveDesk
 from shopkeeper.shop import Shop
 from shopkeeper.warehouse.collector import Arrived
+from shopkeeper.warehouse.engine import SmallEngine
 from shopkeeper.words import Sentence
 
 SHOWN_EVERY = 0.25  # seconds between two looks at what was shown
+GIVE_BACK_EVERY = 10.0  # seconds between two times that freed memory is given back
 RETRY = 60.0        # seconds after which a broker that refused us is tried again
 
 
@@ -66,7 +68,7 @@ class Heard:
 def live(service: Service) -> tuple[LiveDesk, Heard]:
     """Open the live desk of a service, and keep it true: before `service.begin`."""
     path = service.shop.path
-    desk = LiveDesk.open(Shop.open(path, create=False))
+    desk = LiveDesk.open(Shop.open(path, create=False, engine=SmallEngine))
     desk.saw(service.collector.replay())
     heard = Heard(desk)
     marks = [0, 0]  # of the changes of tables before the journal was sealed; of those that are folded
@@ -79,7 +81,7 @@ def live(service: Service) -> tuple[LiveDesk, Heard]:
         marks[1] = marks[0]
 
     def refresh(_: Shop) -> None:
-        desk.refresh(Shop.open(path, create=False), marks[1])
+        desk.refresh(Shop.open(path, create=False, engine=SmallEngine), marks[1])
         if marks[1] == marks[0]:
             heard.fold()
 
@@ -88,14 +90,16 @@ def live(service: Service) -> tuple[LiveDesk, Heard]:
     service.after_fold.append(refresh)
     service.seen.append(heard.hear)
     service.changed.append(desk.changed)
-    service.every(SHOWN_EVERY, shown(service, desk))
+    write = shown(service, desk)
+    service.every(SHOWN_EVERY, write)
+    service.at_end.append(write)
     service.also.append(lambda: {
         "exposures_waiting": ("Answers whose exposure is not in the journal yet.", desk.exposures.waiting),
         "exposures_left_out": ("Answers whose exposure found no room, since the start.", desk.exposures.left_out)})
     return desk, heard
 
 
-def shown(service: Service, desk: LiveDesk) -> Callable[[], object]:
+def shown(service: Service, desk: LiveDesk) -> Callable[[], Awaitable[None]]:
     """What writes down what was shown, in portions."""
 
     async def write() -> None:
@@ -129,9 +133,11 @@ def learning(service: Service, hours: float) -> None:
 
 def attach(service: Service) -> tuple[LiveDesk, Heard]:
     """Hang everything into a service, as its settings say; gives what the hot route asks."""
+    resident.keep_small()
     settings = Path(service.shop.path) / "shop.toml"
     desk = live(service)
     webhook.attach(service)
+    service.every(GIVE_BACK_EVERY, resident.give_back)
     learning(service, service.settings.learn_hours)
     found = Feed.read(settings)
     if found is not None:

@@ -52,6 +52,7 @@ class Service:
         changed: Called with table, change (`put`, `patch`, `delete`) and rows.
         after_fold: Called with the shop as it is after a fold, or after anything else that was committed.
         before_seal, folded: Called before the journal is sealed for a fold, and when that was folded.
+        at_end: Awaited when the server stops and can still write.
         also: Give further gauges.
         metrics: Counts.
     """
@@ -65,6 +66,7 @@ class Service:
         self.changed: list[Callable[[str, str, Sequence[Mapping[str, Any]]], object]] = []
         self.after_fold: list[Callable[[Shop], object]] = []
         self.before_seal: list[Callable[[], object]] = []
+        self.at_end: list[Callable[[], Awaitable[None]]] = []
         self.folded: list[Callable[[], object]] = []
         self.also: list[Callable[[], Mapping[str, tuple[str, float]]]] = []
         self.ready = False
@@ -114,6 +116,8 @@ class Service:
         for task in self._tasks[1:]:
             task.cancel()
         await asyncio.gather(*self._tasks[1:], return_exceptions=True)
+        for last in self.at_end:
+            await self._try("stop", last())
         try:
             await self.durable()
             if self.folds:
