@@ -77,27 +77,37 @@ def _add(total: Hashes, cells: Any, seed: Seeds) -> None:
     """Add the hashes of the cells that are not null to their rows."""
     if cells.null_count == len(cells):
         return
-    if cells.null_count == 0:
+    if _few(cells):
+        total += _of_codes(cells.dictionary_encode(), seed)
+    elif cells.null_count == 0:
         total += _of_cells(cells, seed)
-        return
-    valid = values.mask_of(cells.is_valid())
-    rows = np.flatnonzero(valid)
-    if 2 * len(rows) < len(cells):
-        total[rows] += _of_cells(cells.take(pa.array(rows)), seed)
-    else:  # then it is faster to take all
-        hashes = _of_cells(cells, seed)
-        hashes[~valid] = 0
-        total += hashes
+    else:
+        valid = values.mask_of(cells.is_valid())
+        rows = np.flatnonzero(valid)
+        if 2 * len(rows) < len(cells):
+            total[rows] += _of_cells(cells.take(pa.array(rows)), seed)
+        else:  # then it is faster to take all
+            total += _of_cells(cells, seed) * valid[:, None]
+
+
+def _few(cells: Any) -> bool:
+    """Whether cells are texts of which, as far as the first ones tell, few are different."""
+    if len(cells) <= _SAMPLE or not (pa.types.is_string(cells.type) or pa.types.is_binary(cells.type)):
+        return False
+    return len(cells.slice(0, _SAMPLE).unique()) < _FEW
+
+
+def _of_codes(coded: Any, seed: Seeds) -> Hashes:
+    """Hashes of (n,) texts as codes, each text hashed once; 0 for a null."""
+    hashes = np.concatenate([of_texts(coded.dictionary, seed), np.zeros((1, 2), np.uint64)])
+    out: Hashes = np.take(hashes, coded.indices.fill_null(len(coded.dictionary)).to_numpy(), axis=0)
+    return out
 
 
 def _of_cells(cells: Any, seed: Seeds) -> Hashes:
     """Hashes of (n,) cells; whatever for a null."""
     kind = cells.type
     if pa.types.is_string(kind) or pa.types.is_binary(kind):
-        if len(cells) > _SAMPLE and len(cells.slice(0, _SAMPLE).unique()) < _FEW:
-            coded = cells.dictionary_encode()  # codes of things of which there are few: each is hashed once
-            hashes: Hashes = of_texts(coded.dictionary, seed)[coded.indices.fill_null(0).to_numpy()]
-            return hashes
         return of_texts(cells, seed)
     if kind == MONEY:
         return of_numbers(_ten_thousandths(cells), seed)

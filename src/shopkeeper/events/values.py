@@ -58,7 +58,9 @@ def flat(array: Any) -> Any:
 
 def mask_of(array: Any) -> Mask:
     """A Boolean Arrow array as a numpy mask; null is False."""
-    return np.asarray(pc.fill_null(array, False).to_numpy(zero_copy_only=False), dtype=bool)
+    if array.null_count:
+        array = pc.fill_null(array, False)
+    return np.asarray(array.to_numpy(zero_copy_only=False), dtype=bool)
 
 
 def nothing(n: int) -> Mask:

@@ -2,7 +2,7 @@
 
 An import writes into `segments/.staging-<import>/`; nothing there counts. `settle` compares every record with the whole
 past and with the import itself, and leaves finished segments, and a run of the index of events, that no manifest names
-yet. Memory is bounded by the engine's limit and the batch, but for a byte a record.
+yet. Memory is bounded by a span of time and the batch, but for a byte a record.
 """
 
 from __future__ import annotations
