@@ -143,7 +143,7 @@ class Past:
     def made(self, row: int) -> Made:
         """The history of a person, as it stands."""
         part = slice(int(self.indptr[row]), int(self.indptr[row + 1]))
-        basket = np.unique(self.basket[part], return_inverse=True)[1].astype(np.int64)
+        basket = self.basket[part].astype(np.int64) + _SILENT
         return Made(self.item[part], self.when[part], HEAVY[self.weight[part]], basket)
 
     def lines(self, row: int, items: Sequence[str]) -> list[Line]:

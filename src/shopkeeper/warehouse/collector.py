@@ -226,6 +226,7 @@ class Collector:
             for taken in self._all_durable():
                 self._offsets |= taken.arrived.offsets
             self._tables = {}
+            self._index.forget()
 
     def close(self) -> None:
         """Seal what is open and give the journal back. What was taken and not flushed is not stored."""

@@ -123,6 +123,11 @@ class EventIndex:
             left = np.flatnonzero(~known)
         return known, body
 
+    def forget(self) -> None:
+        """Give the pages back that were read; the system keeps them as long as it has room, and they come again."""
+        for one in self._runs:
+            one.forget()
+
     def renewed(self, runs: Sequence[IndexRun]) -> EventIndex:
         """The index of another version of the shop; runs that both have stay open, with what was checked of them."""
         open_already = {one.run: one for one in self._runs}

@@ -16,6 +16,7 @@ from shopkeeper.doors.http.refusals import TooLarge
 from shopkeeper.errors import BadInput
 from shopkeeper.menu import MENU, call
 from shopkeeper.shop import Shop
+from shopkeeper.warehouse.engine import SmallEngine
 from shopkeeper.words import say
 
 _PART = 1 << 20
@@ -26,7 +27,7 @@ def fold(shop: Path) -> dict[str, Any] | None:
     """Fold what the journal has sealed; None where there was nothing."""
     from shopkeeper.warehouse import folding
 
-    at = Shop.open(shop, create=False)
+    at = Shop.open(shop, create=False, engine=SmallEngine)
     done: Any = folding.fold(at.store, at.keys(), at.config.roles, wait=FOLD_WAITS)
     if done is None or not is_dataclass(done):
         return None
@@ -38,7 +39,7 @@ def compact(shop: Path) -> dict[str, Any] | None:
     """Merge small files, one bounded step; None where nothing is due."""
     from shopkeeper.warehouse import compaction
 
-    at = Shop.open(shop, create=False)
+    at = Shop.open(shop, create=False, engine=SmallEngine)
     done = compaction.compact(at.store, at.keys(), wait=FOLD_WAITS)
     return None if done is None else asdict(done)
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from shopkeeper import errors
 from shopkeeper.asking import plain
-from shopkeeper.doors.http import refusals
+from shopkeeper.doors.http import refusals, resident
 from shopkeeper.doors.http.logs import where
 from shopkeeper.errors import Refusal
 from shopkeeper.words import Sentence, say
@@ -155,11 +155,13 @@ def main(shop: Path, parent: int) -> None:
         if os.getppid() != parent:
             return
     os.nice(_NICER)
+    resident.keep_small()
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever prints must not stand between the answers
     for line in sys.stdin.buffer:
         out.write(json.dumps(_answer(shop, line)).encode() + b"\n")
         out.flush()
+        resident.give_back()
 
 
 if __name__ == "__main__":
