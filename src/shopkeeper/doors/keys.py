@@ -28,7 +28,7 @@ def prepare_add(to: Parser) -> None:
     to.needed.append(("scope", "--scope"))
     to.add_argument("--scope", nargs="+", action="extend", metavar=put(say("TEXT"), to.language),
                     help=to.text(say("collect: post events; read: ask; write: change tables and ingest; learn: learn; "
-                                     "admin: all of it")))
+                                     "alerts: keep rules; experiment: start and stop them; admin: all of it")))
     to.add_argument("--origin", nargs="+", action="extend", metavar=put(say("TEXT"), to.language),
                     help=to.text(say("web pages that may post with it, such as https://shop.example; only for a key "
                                      "that can do nothing but collect")))

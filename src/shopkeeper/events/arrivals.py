@@ -124,10 +124,10 @@ class _Arrivals(Cleaner):
 
     def _correct_clock(self, draft: Draft) -> None:
         sent = self.requests.sent_at[self._which]
-        given = {"received_at": pa.array(self.requests.received_at[self._which]),
-                 "sent_at": pa.array(sent, mask=sent == NO_TIME)}
-        for name, clock in given.items():
-            draft.columns[name] = pc.coalesce(draft.get(name), clock.cast(TIME))
+        came = pa.array(self.requests.received_at[self._which]).cast(TIME)
+        draft.columns["received_at"] = came  # ours to say: who posts could else move the shop's clock
+        draft.unreadable.pop("received_at", None)
+        draft.columns["sent_at"] = pc.coalesce(draft.get("sent_at"), pa.array(sent, mask=sent == NO_TIME).cast(TIME))
         super()._correct_clock(draft)
 
 
@@ -251,6 +251,8 @@ def _together(parts: list[tuple[Cleaned, Numbers]], requests: Requests, schema: 
     rows, which = [schema.empty_table()], [np.zeros(0, np.int64)]
     for cleaned, line in parts:
         table = cleaned.events
+        if table.num_rows == 0:
+            continue
         if "record" in schema.names:
             index = np.asarray(table.column("source_line").to_numpy(), np.int64)
         else:  # rows of a table: all that were not rejected, in their order

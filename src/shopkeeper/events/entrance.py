@@ -6,6 +6,7 @@ passes here passes there, with the same time, ids and items.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any
@@ -21,7 +22,7 @@ from shopkeeper.events.schema import NEEDS_ITEM, NEEDS_NOBODY, NEEDS_ORDER, Role
 from shopkeeper.events.times import EARLIEST, LATEST
 from shopkeeper.words import say
 
-__all__ = ["Event", "Fast", "Plainly", "split"]
+__all__ = ["Event", "Fast", "Plainly", "lenient", "split"]
 
 _ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -57,9 +58,29 @@ def split(records: bytes) -> list[bytes]:
     try:
         return [bytes(one) for one in _ARRAY.decode(records)]
     except (msgspec.DecodeError, ValueError, RecursionError) as wrong:
+        found = lenient(records)
+        if isinstance(found, list):
+            return [json.dumps(one).encode() for one in found]
         raise BadInput(say("this is not a JSON array of records: {error}.", error=str(wrong)),
                        do=[say("send [{{...}}, {{...}}], in UTF-8.")],
                        why=say("nothing of it was taken.")) from wrong
+
+
+def lenient(text: bytes) -> Any:
+    """What a JSON text holds if one of its strings ends in half a character, which spoils no record but its own.
+
+    None for a text that is no JSON for any other reason.
+    """
+    if b"\\u" not in text:
+        return None
+    try:
+        return json.loads(text, parse_constant=_no_number)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(name)
 
 
 _Id = Annotated[str, msgspec.Meta(max_length=128)]  # 128 characters are at most 512 bytes

@@ -6,8 +6,9 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
+import msgspec
 import pyarrow as pa
 
 from shopkeeper.errors import BadInput
@@ -146,7 +147,8 @@ class Reader:
         order = sorted(found)
         return Read(len(texts), [found[place][1] for place in order], [found[place][1].event_id for place in order],
                     order, [found[place][0] for place in order],
-                    [replace(one, index=slow[one.index]) for one in _rejections(judged)])
+                    [replace(one, index=slow[one.index], event_id=_name_in(texts[slow[one.index]]))
+                     for one in _rejections(judged)])
 
     def _judged(self, arrived: Arrived, texts: Sequence[bytes], *, people: bool) -> Judged:
         requests = Requests.of(texts, arrived.received_at, arrived.sent_at)
@@ -197,6 +199,15 @@ def _accepted(judged: Judged) -> dict[int, tuple[list[int], Event]]:
         if cell["item_id"] is not None:
             event.items = (*event.items, cell["item_id"])
     return found
+
+
+def _name_in(text: bytes) -> str | None:
+    """The id of a record that was set aside, where it says one."""
+    try:
+        found = msgspec.json.decode(text, type=dict[str, Any]).get("event_id")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return found if isinstance(found, str) else None
 
 
 def _rejections(judged: Judged) -> list[Verdict]:

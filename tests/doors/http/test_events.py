@@ -5,6 +5,7 @@ import json
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 
+import msgspec
 import pyarrow as pa
 import pytest
 
@@ -231,3 +232,31 @@ def test_a_disk_that_takes_no_more_is_a_503_and_nothing_was_acknowledged(folder)
     assert failed.json()["refusal"] == "NotWritten"
     assert stored(again) == (3, 3, 0, 0)
     assert account(folder)["stored"] == before + 6
+
+
+def test_a_sender_cannot_say_when_its_record_came_in_and_so_not_move_the_clock(folding):
+    before = folding.service.shop.now()
+    far = {**CLICK, "event_id": "far", "ts": "2098-01-01T00:00:00Z", "received_at": "2098-01-02T00:00:00Z"}
+
+    assert folding.post("/v1/events", far).json()["stored"] == 1
+    folding.get("/v1/ledger/account")
+
+    assert folding.service.shop.now() == before
+
+
+def test_half_a_character_spoils_only_its_own_record_and_the_answer_names_it(client):
+    good = msgspec.json.encode({**CLICK, "event_id": "good"}).decode()
+    for body in (f'[{good}, {{"event_id": "half", "event": "search", "query": "\\ud83d"}}]',
+                 f'{{"events": [{good}, {{"event_id": "half", "event": "search", "query": "\\ud83d"}}]}}'):
+        found = client("POST", "/v1/events", content=body.encode(), headers={"content-type": "application/json"}).json()
+
+        assert found["quarantined"] == 1
+        assert found["stored"] + found["duplicate"] == 1
+        told = next(one for one in found["results"] if one["outcome"] == "quarantined")
+        assert (told["index"], told["reason"]) == (1, "surrogate")
+
+
+def test_a_record_that_is_set_aside_is_named_by_its_id(client):
+    found = client.post("/v1/events", {**CLICK, "event_id": "odd", "event": "no_such_kind"}).json()
+
+    assert found["results"][0]["event_id"] == "odd"

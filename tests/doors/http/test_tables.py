@@ -93,3 +93,12 @@ def test_a_hook_hears_what_changed_once_it_is_durable(client):
     client("DELETE", "/v1/items/i-77")
 
     assert heard == [("items", "put", "i-77"), ("items", "delete", "i-77")]
+
+
+@pytest.mark.parametrize("table", ["items", "customers", "stock", "campaigns"])
+@pytest.mark.parametrize("body", [
+    b"[null]", b"[1]", b'[{"item_id": "\\u0000", "customer_id": "\\u0000", "campaign_id": "\\u0000"}]'])
+def test_rows_of_which_none_can_be_read_are_quarantined(client, table, body):
+    found = client("PUT", f"/v1/{table}", content=body, headers={"content-type": "application/json"})
+
+    assert (found.status_code, found.json()["quarantined"]) == (200, 1)

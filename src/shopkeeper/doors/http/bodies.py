@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 import zlib
 from collections.abc import Awaitable, Callable, Generator, Mapping, MutableMapping
@@ -16,6 +17,7 @@ import pyarrow as pa
 from shopkeeper.doors.http.refusals import NotUnderstood, TooLarge, TooSlow
 from shopkeeper.doors.http.settings import Settings
 from shopkeeper.errors import BadInput
+from shopkeeper.events.entrance import lenient, split
 from shopkeeper.words import say
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -89,8 +91,7 @@ async def _message(receive: Receive, seconds: float, end: float) -> MutableMappi
         return found
     try:
         async with asyncio.timeout(end - time.monotonic()):
-            found = await _Rest(begun, waits)
-            return found
+            return await _Rest(begun, waits)  # type: ignore[no-any-return]  # whatever `receive` gives
     except TimeoutError:
         raise TooSlow(say("the body did not come within {seconds:g} s.", seconds=seconds),
                       do=[say("send less at once.")], why=say("a slow sender must not hold the door.")) from None
@@ -182,24 +183,31 @@ def records(body: bytes, kind: str, settings: Settings) -> Records:
     try:
         found = msgspec.json.decode(body, type=_Envelope)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
-        raise _no_json(say("{wrong}", wrong=str(wrong))) from wrong
+        anyway = lenient(body)
+        if not isinstance(anyway, dict):
+            raise _no_json(say("{wrong}", wrong=str(wrong))) from wrong
+        some, sent_at = anyway.get("events", [anyway]), anyway.get("sent_at") if "events" in anyway else None
+        if not isinstance(some, list):
+            return _refused_events()
+        return _bounded(Records(json.dumps(some).encode(), _moment(sent_at)), settings)
     if found.events is msgspec.UNSET:
         return _bounded(Records(b"[" + body + b"]"), settings)
     text = bytes(found.events)
     if text[:1] != b"[":
-        raise BadInput(say("events is no array."), do=[say("{example}", example='{"events": [{...}, {...}]}')],
-                       why=say("it holds the records, each an object."))
+        return _refused_events()
     return _bounded(Records(text, _moment(found.sent_at)), settings)
+
+
+def _refused_events() -> Records:
+    raise BadInput(say("events is no array."), do=[say("{example}", example='{"events": [{...}, {...}]}')],
+                   why=say("it holds the records, each an object."))
 
 
 def _bounded(found: Records, settings: Settings) -> Records:
     """Refuse more records than are taken at once. Each takes three bytes: two brackets and a comma."""
     if len(found.text) < 3 * settings.records or found.text.count(b",") < settings.records:
         return found
-    try:
-        count = len(msgspec.json.decode(found.text, type=list[msgspec.Raw]))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
-        raise _no_json(say("{wrong}", wrong=str(wrong))) from wrong
+    count = len(split(found.text))
     if count > settings.records:
         raise TooLarge(say("{n:,} records are too many at once.", n=count),
                        do=[say("send at most {n:,}.", n=settings.records)],

@@ -16,7 +16,7 @@ from shopkeeper.menu import MENU, Entry, Parameter
 from shopkeeper.words import say
 
 Gives = Literal["answer", "account", "ingested", "text", "page", "status"]
-EVENT = {"event_id": "0192f0c1-7d3a-7c3e-9c1e-2f6f0b1d4a55", "event": "view_item", "ts": "2026-10-31T18:30:00Z",
+EVENT = {"event_id": "0192f0c1-7d3a-7c3e-9c1e-2f6f0b1d4a55", "event": "view_item", "client_ts": "2026-10-31T18:30:00Z",
          "customer_id": "c-42", "item_id": "i-7"}
 ROWS: Mapping[str, dict[str, Any]] = {
     "items": {"item_id": "i-7", "title": "Green tea, 250 g", "category": "Drinks > Tea", "price": 4.5,

@@ -11,7 +11,7 @@
   var early = w.shopkeeper && w.shopkeeper.q || [];
   var server = tag.dataset.server || new URL(tag.src || "/", w.location.href).origin;
   var url = server + "/v1/events" + (tag.dataset.key ? "?key=" + encodeURIComponent(tag.dataset.key) : "");
-  var memory = {}, wait = 0, timer = 0, busy = false, closed = false;
+  var memory = {}, wait = 0, timer = 0, busy = false, closed = false, under = [];
 
   // localStorage, or this page's memory where it is closed to us
   function get(key) { try { return w.localStorage.getItem(key); } catch (e) { return key in memory ? memory[key] : null; } }
@@ -97,10 +97,11 @@
     else post().then(done, done);
   }
   function post() {
-    var keys = kept().slice(0, BATCH);
+    var keys = under = kept().slice(0, BATCH);
     if (!keys.length) return Promise.resolve();
-    return w.fetch(url, {method: "POST", body: body(keys), headers: {"Content-Type": "text/plain"}, credentials: "omit"})
+    return w.fetch(url, {method: "POST", keepalive: true, body: body(keys), headers: {"Content-Type": "text/plain"}, credentials: "omit"})
       .then(function (response) {
+        under = [];
         if (response.ok) { wait = 0; keys.forEach(cut); return; }      // acknowledged: on disk
         if (response.status == 400 || response.status == 413) {       // it will never be taken
           w.console.warn("shopkeeper: " + keys.length + " events were refused (" + response.status + ").");
@@ -109,11 +110,12 @@
           closed = true; wait = 6e4;
           w.console.warn("shopkeeper: this key may not send from here (" + response.status + ").");
         } else again(response);
-      }, function () { again(); });
+      }, function () { under = []; again(); });
   }
   // On leave there is no time for an answer: send, and keep until the next page hears that it is on disk.
   function leave() {
-    var keys = kept().slice(-BATCH);
+    var keys = kept().filter(function (key) { return under.indexOf(key) < 0; }).slice(-BATCH);
+    under = under.concat(keys);   // a page is hidden before it goes: what is on its way is not sent once more
     if (keys.length && state() == "yes" && n.sendBeacon && !closed) n.sendBeacon(url, new Blob([body(keys)], {type: "text/plain"}));
   }
 
