@@ -30,6 +30,7 @@ from collector import _Server as QuietServer
 from common import Report, arguments, in_a_fresh_process, print_table
 from serving import resident_mb, serving, shopkeeper
 from shopkeeper import Shop
+from shopkeeper.doors.http.server import _loop
 from shopkeeper.events.mapping import Mapping
 from shopkeeper.learn import learn
 from shopkeeper.recommend.methods.base import Histories, Interactions
@@ -83,7 +84,8 @@ def bare(size: int) -> None:
     socket = config.bind_socket()
     socket.listen(256)  # whoever reads the address may come at once
     print(json.dumps({"url": f"http://127.0.0.1:{socket.getsockname()[1]}"}), flush=True)
-    asyncio.run(QuietServer(config).serve([socket]))
+    with asyncio.Runner(loop_factory=_loop()) as runner:  # asyncio's own would wait 40 ms for what TCP delays
+        runner.run(QuietServer(config).serve([socket]))
 
 
 def made(path: Path, people: int, items: int, days: int) -> None:
