@@ -105,6 +105,7 @@ def status_of(refusal: Refusal) -> int:
 
     What the caller can mend is 4xx. What stands in the shop's way is 500 (damage) or 503 (a disk that takes no more).
 
+    >>> from shopkeeper.words import say
     >>> status_of(UnknownName(say("item {item} is not in the log.", item="'x'")))
     404
     """
