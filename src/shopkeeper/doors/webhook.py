@@ -205,8 +205,11 @@ def attach(service: Service, *, seconds: float = 5.0) -> None:
     held: list[Watcher] = []
 
     def round_() -> None:
+        from shopkeeper.trends import kept
         from shopkeeper.trends.live import Watcher
 
+        if not service.shop.engine.has(kept.RULES):
+            return  # nobody has asked to be told of anything, so nothing is counted
         if not held:
             held.append(Watcher(service.shop))
         watcher, now = held[0], int(time.time() * 1e6)

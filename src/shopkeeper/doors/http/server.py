@@ -19,7 +19,7 @@ from shopkeeper.errors import BadInput
 from shopkeeper.words import say
 
 GRACE = 20  # seconds that requests have to end when the server is told to stop
-SWITCH = 0.001  # seconds after which a thread lets another one go on: the loop must not wait for the disk's thread
+SWITCH = 0.0005  # seconds after which a thread lets another one go on: a flush asks for its turn dozens of times
 YOUNG = 50_000  # objects after which young ones are looked at: requests leave no circles behind
 
 

@@ -40,7 +40,7 @@ class Settings:
     body_seconds: float = 30.0
     fresh_seconds: float = 2.0
     fold_seconds: float = 5.0
-    fold_records: int = 20_000
+    fold_records: int = 100_000
     learn_hours: float = 24.0
 
     @classmethod
