@@ -243,7 +243,7 @@ def _removed(shop):
     return trends.remove_alert(shop, "sales", dry_run=True)
 
 
-def test_conventions_list_the_columns_and_types_of_every_answer(small_learned):
+def test_conventions_list_the_columns_and_types_of_every_answer(small_learned, copy_of):
     bought = small_learned.engine.run(small_learned.events().filter(lambda t: t.event == "purchase")
                                       .select("customer_id", "item_id").limit(1)).to_pylist()[0]
     item = bought["item_id"]
@@ -265,7 +265,7 @@ def test_conventions_list_the_columns_and_types_of_every_answer(small_learned):
         "trends.counts": trends.counts(small_learned), "trends.alerts": trends.alerts(small_learned),
         "trends.firing": trends.firing(small_learned),
         "trends.save_alert": trends.save_alert(small_learned, "sales", dry_run=True),
-        "trends.remove_alert": _removed(small_learned), "ledger.check": ledger.check(small_learned)}
+        "trends.remove_alert": _removed(copy_of(small_learned)), "ledger.check": ledger.check(small_learned)}
     listed = {name: part for heading, part in tables(CONVENTIONS).items() for name in named(heading)}
 
     assert set(answers) == set(listed) == {f"{entry.room}.{entry.name}" for entry in MENU}
