@@ -94,10 +94,11 @@ def test_the_containers_health_is_asked_of_a_route_that_exists():
 
 
 def test_every_command_of_the_page_on_deploying_is_understood():
-    for block in blocks(README, "sh"):
-        for line in block.body.splitlines():
-            if re.search(r"shopkeeper (serve|key|backup|restore) ", line):
-                understood(shlex.split(re.split(r"shopkeeper (?=serve|key|backup|restore)", line)[1]))
+    told = [re.split(r"shopkeeper (?=serve|key|backup|restore)", line)[1] for block in blocks(README, "sh")
+            for line in block.body.splitlines() if re.search(r"shopkeeper (serve|key|backup|restore) ", line)]
+    for line in told:
+        understood(shlex.split(line))
+    assert told
 
 
 @pytest.mark.slow
