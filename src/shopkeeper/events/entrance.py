@@ -376,8 +376,8 @@ def _tidiness(records: bytes) -> bool | None:
         return False
     if escaped or b"\x7f" in records:
         return False
-    if b" " not in records:
-        return True
+    if b'" ' not in records and b' "' not in records:
+        return True  # no string begins or ends with a blank, nor stands one between strings
     cells = np.frombuffer(records, np.uint8)
     quotes = np.flatnonzero(cells == _QUOTE)  # none is escaped: they open and close by turns
     if len(quotes) % 2:

@@ -97,6 +97,21 @@ class Recovered:
         return said_of(self.torn, self.damage)
 
 
+@dataclass
+class Group:
+    """Requests that become durable together.
+
+    Attributes:
+        takens: They.
+        data: Their frames.
+        number: Of the journal file that they lie in, once they do.
+    """
+
+    takens: list[Taken]
+    data: bytes
+    number: int = 0
+
+
 class Collector:
     """The one that appends to a shop's journal. Made by `open`; safe to use from several threads.
 
@@ -183,29 +198,57 @@ class Collector:
             return taken.told()
 
     def flush(self) -> None:
-        """Make everything that was taken so far durable: one write, one fsync.
+        """Make everything that was taken so far durable: one write, one fsync. `gather`, `write` and `keep` in one.
 
         Raises:
             NotWritten: The disk did not take it. Everything that is not durable has failed and is forgotten.
         """
-        with self._flushing:
+        group = self.gather()
+        if group is not None:
+            self.write(group)
+            self.keep(group)
+
+    def gather(self) -> Group | None:
+        """Begin a flush: everything that was taken so far, sealed; None where there is nothing. `write` must follow.
+
+        Raises:
+            NotWritten: As `flush`.
+        """
+        self._flushing.acquire()  # given back by `keep`, or where it fails
+        try:
             with self._lock:
-                group = self._waiting
-                if not group:
-                    return
+                if not self._waiting:
+                    self._flushing.release()
+                    return None
                 self.compare()
-                self._waiting, self._writing = [], group
-                self._names.write()
-            try:
-                number = self._journal.append([(one.arrived.pack(), _counts(one.told())) for one in group])
-            except BaseException as wrong:
-                self._fail(wrong)
-                raise
-            with self._lock:
-                self._writing = []
-                self._names.wrote(number)
-                self._waiting_bytes -= sum(len(one.arrived.records) for one in group)
-                self._keep(group, number)
+                self._waiting, self._writing = [], self._waiting
+                group = self._writing
+            return Group(group, self._journal.framed([(one.arrived.pack(), _counts(one.told())) for one in group]))
+        except BaseException as wrong:
+            self._fail(wrong)
+            self._flushing.release()
+            raise
+
+    def write(self, group: Group) -> None:
+        """The middle of a flush, for a thread of its own: it waits for the disk. `keep` must follow.
+
+        Raises:
+            NotWritten: As `flush`; the flush is over.
+        """
+        try:
+            group.number = self._journal.write(group.data, len(group.takens))
+        except BaseException as wrong:
+            self._fail(wrong)
+            self._flushing.release()
+            raise
+
+    def keep(self, group: Group) -> None:
+        """End a flush: what was written counts from now on."""
+        with self._lock:
+            self._writing = []
+            self._waiting_bytes -= sum(len(one.arrived.records) for one in group.takens)
+            self._keep(group.takens, group.number)
+        self._flushing.release()
 
     def seal(self) -> bool:
         """End the open journal file if it holds anything, so that it can be folded; whether it did."""
@@ -219,7 +262,7 @@ class Collector:
             self._adopt_manifest()
             done = [number for number in self._durable if number <= self._manifest.journal]
             gone = [taken for number in done for taken in self._durable.pop(number)]
-            self._names.fold(self._manifest.journal, gone)
+            self._names.drop(gone)
             self._pending_bytes -= sum(len(taken.arrived.records) for taken in gone)
             self._pending_records -= sum(taken.received for taken in gone)
             self._offsets = {}
@@ -284,8 +327,6 @@ class Collector:
             damage = Damage(opened.path.name, frame.at, len(frame.payload))
             return replace(found, damage=(*found.damage, damage))
         self.compare()
-        self._names.write()
-        self._names.wrote(number)
         self._keep([taken], number)
         return replace(found, frames=found.frames + 1, records=found.records + taken.received)
 
@@ -320,8 +361,8 @@ class Collector:
         with self._lock:
             for taken in (*self._writing, *self._waiting):
                 taken.told().failed = wrong
+            self._names.drop([*self._writing, *self._waiting])
             self._waiting, self._writing, self._open = [], [], []
-            self._names.fail()
             self._waiting_bytes, self._tables = 0, {}
 
     # Bounds

@@ -188,7 +188,7 @@ class Journal:
         self._size = 0  # durable bytes of the open file
 
     def append(self, frames: Sequence[tuple[bytes, Counts]]) -> int:
-        """Write frames and make them durable: all of them, or none.
+        """Write frames and make them durable: all of them, or none; `framed` and `write` in one.
 
         Args:
             frames: Payloads in the clear, each with the counts of its records.
@@ -199,12 +199,38 @@ class Journal:
         Raises:
             NotWritten: The disk is full or failed. The next call begins a new file.
         """
+        return self.write(self.framed(frames), len(frames))
+
+    def framed(self, frames: Sequence[tuple[bytes, Counts]]) -> bytes:
+        """Frames as they will lie in the open file; `write` must come next.
+
+        Raises:
+            NotWritten: A file had to be begun, and could not be.
+        """
         try:
             if self._file is None:
                 self._begin()
-            assert self._file is not None
-            data = b"".join(self._framed(sequence, payload, counts)
-                            for sequence, (payload, counts) in enumerate(frames, self.sequence))
+        except OSError as wrong:
+            self._abandon()
+            raise not_written(wrong) from wrong
+        return b"".join(self._framed(sequence, payload, counts)
+                        for sequence, (payload, counts) in enumerate(frames, self.sequence))
+
+    def write(self, data: bytes, frames: int) -> int:
+        """Write what `framed` gave and make it durable. It waits for the disk and does little else.
+
+        Args:
+            data: The frames.
+            frames: How many.
+
+        Returns:
+            The number of the file that they lie in.
+
+        Raises:
+            NotWritten: As `append`.
+        """
+        assert self._file is not None
+        try:
             self._write(self._file, data)
             self._disk.sync(self._file)
             if self._size == 0:
@@ -213,7 +239,7 @@ class Journal:
             self._abandon()
             raise not_written(wrong) from wrong
         self._size += len(data) if self._size else _HEADS + len(data)
-        self.sequence += len(frames)
+        self.sequence += frames
         number = self.number
         if self._size >= LARGEST_FILE:
             self.seal()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,57 +101,47 @@ class Names:
     """Who brought which event id, of what is not folded yet. An id can have several records: lines of one event."""
 
     def __init__(self) -> None:
-        self.fresh: dict[str, Taken] = {}                 # taken since the last flush began
-        self._writing: dict[str, Taken] = {}              # on their way to the disk
-        self._durable: dict[int, dict[str, Taken]] = {}   # journal file -> what lies in it
-        self._several: dict[str, list[Taken]] = {}        # those beyond the first of an id
+        self._first: dict[str, Taken] = {}
+        self._several: dict[str, list[Taken]] = {}  # those beyond the first of an id
 
     def are_new(self, ids: Sequence[str]) -> bool:
         """Whether none of these is known, and none comes twice."""
-        return len(set(ids)) == len(ids) and all(known.keys().isdisjoint(ids) for known in self._all())
+        return self._first.keys().isdisjoint(ids) and len(set(ids)) == len(ids)
 
     def find(self, name: str) -> list[Taken]:
         """Who brought records of this id."""
-        found = [known[name] for known in self._all() if name in known]
+        found = [self._first[name]] if name in self._first else []
         return found + self._several.get(name, [])
 
     def add(self, taken: Taken, *, new: bool) -> None:
         """Remember the ids of a request; `new`: none of them is known."""
-        for name in () if new else taken.ids:
-            if self.find(name):
+        if new:
+            self._first.update(dict.fromkeys(taken.ids, taken))
+            return
+        for name in dict.fromkeys(taken.ids):
+            if self._first.setdefault(name, taken) is not taken:
                 self._several.setdefault(name, []).append(taken)
-        names = dict.fromkeys(taken.ids, taken)
-        self.fresh.update(names if new else {name: one for name, one in names.items() if not self.find(name)})
 
     def forget(self, name: str, taken: Taken) -> None:
         """Take back what turned out to be in the past."""
-        if self.fresh.get(name) is taken:
-            del self.fresh[name]
-        self._several[name] = [one for one in self._several.get(name, ()) if one is not taken]
+        self._leave(name, {id(taken)})
 
-    def write(self) -> None:
-        """What is fresh goes to the disk."""
-        self._writing, self.fresh = self.fresh, {}
+    def drop(self, gone: Collection[Taken]) -> None:
+        """Forget requests: they are folded, or the disk did not take them."""
+        out = {id(one) for one in gone}
+        for taken in gone:
+            for name in taken.ids:
+                self._leave(name, out)
 
-    def wrote(self, number: int) -> None:
-        """It is there, in the journal file of this number."""
-        self._durable.setdefault(number, {}).update(self._writing)
-        self._writing = {}
-
-    def fail(self) -> None:
-        """Forget what is not durable."""
-        self.fresh, self._writing = {}, {}
-        self._several = {name: [one for one in takens if one.ticket is None] for name, takens in self._several.items()}
-
-    def fold(self, upto: int, gone: Collection[Taken]) -> None:
-        """Forget what is folded: the files up to this number, which held these requests."""
-        self._durable = {number: names for number, names in self._durable.items() if number > upto}
-        if self._several:
-            out = {id(one) for one in gone}
-            self._several = {name: kept for name, takens in self._several.items()
-                             if (kept := [one for one in takens if id(one) not in out])}
-
-    def _all(self) -> Iterator[dict[str, Taken]]:
-        yield self.fresh
-        yield self._writing
-        yield from self._durable.values()
+    def _leave(self, name: str, out: Collection[int]) -> None:
+        rest = self._several.pop(name, None)
+        if rest is None:
+            if id(self._first.get(name)) in out:
+                del self._first[name]
+            return
+        left = [one for one in (self._first.get(name), *rest) if one is not None and id(one) not in out]
+        self._first.pop(name, None)
+        if left:
+            self._first[name] = left[0]
+        if len(left) > 1:
+            self._several[name] = left[1:]

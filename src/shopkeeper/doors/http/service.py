@@ -100,6 +100,7 @@ class Service:
     async def begin(self) -> None:
         """Start the tasks; called in the event loop."""
         self._wanted, self._writing, self._folding = asyncio.Event(), asyncio.Lock(), asyncio.Lock()
+        self._sealing = asyncio.Lock()  # who writes to the journal, or ends its file
         self._worker, self._learner = Worker(self.shop.path), Worker(self.shop.path)
         begun = [self._flush_for_ever(), self._keep_watch()]
         begun += [self._tick(seconds, function) for seconds, function in self._ticks]
@@ -181,7 +182,7 @@ class Service:
             group, self._waiting = self._waiting, []
             began = time.perf_counter()
             try:
-                await self._in(self._disk, self.collector.flush)
+                await self._flush()
             except asyncio.CancelledError:
                 raise
             except Exception as wrong:  # whatever it was, none of these is on disk for sure
@@ -191,6 +192,15 @@ class Service:
             else:
                 self.metrics.fsync.saw(time.perf_counter() - began)
                 _settle(group, None)
+
+    async def _flush(self) -> None:
+        """Make a group durable; sealed in the event loop, so that the disk's thread needs next to no interpreter."""
+        async with self._sealing:
+            gathered = self.collector.gather()
+            if gathered is None:
+                return
+            await self._in(self._disk, self.collector.write, gathered)
+            self.collector.keep(gathered)
 
     def _not_written(self, wrong: Exception) -> None:
         if isinstance(wrong, Refusal):
@@ -207,7 +217,9 @@ class Service:
             Refusal: It could not be folded now; it stays in the journal, and is tried again.
         """
         async with self._folding:
-            if not await self._in(self._disk, self._has_sealed):
+            async with self._sealing:
+                sealed = await self._in(self._disk, self._has_sealed)
+            if not sealed:
                 return
             async with self._writing:
                 began = time.perf_counter()
