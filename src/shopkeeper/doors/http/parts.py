@@ -22,6 +22,7 @@ from shopkeeper.warehouse.engine import SmallEngine
 from shopkeeper.words import Sentence
 
 SHOWN_EVERY = 0.25  # seconds between two looks at what was shown
+DESK_EVERY, DESK_MOST = 60.0, 50_000  # seconds, and events, after which the live desk looks into the segments anew
 GIVE_BACK_EVERY = 10.0  # seconds between two times that freed memory is given back
 RETRY = 60.0        # seconds after which a broker that refused us is tried again
 
@@ -41,10 +42,12 @@ class Heard:
         self._open: deque[Sequence[Event]] = deque()
         self._sealed: deque[Sequence[Event]] = deque()  # in the part of the journal that is being folded
         self._lock = threading.Lock()
+        self.heard = 0  # events since the desk last looked into the segments
 
     def hear(self, events: Sequence[Event]) -> None:
         """Events that were acknowledged."""
         self._open.append(events)
+        self.heard += len(events)
 
     def tell(self) -> None:
         """Let the desk hear of everything; called before it answers."""
@@ -80,7 +83,14 @@ def live(service: Service) -> tuple[LiveDesk, Heard]:
     def folded() -> None:
         marks[1] = marks[0]
 
+    looked = (0.0, 0)  # when the desk last looked into the segments, and the mark of then
+
     def refresh(_: Shop) -> None:
+        nonlocal looked
+        if (service.nothing_else and heard.heard < DESK_MOST and time.monotonic() - looked[0] < DESK_EVERY
+                and looked[1] == marks[1]):
+            return  # the desk knows of it already; looking slows down the answers that are given meanwhile
+        heard.heard, looked = 0, (time.monotonic(), marks[1])
         desk.refresh(Shop.open(path, create=False, engine=SmallEngine), marks[1])
         if marks[1] == marks[0]:
             heard.fold()

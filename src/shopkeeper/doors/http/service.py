@@ -54,6 +54,7 @@ class Service:
         before_seal, folded: Called before the journal is sealed for a fold, and when that was folded.
         at_end: Awaited when the server stops and can still write.
         also: Give further gauges.
+        nothing_else: The last commit that was taken up holds only what had passed through here.
         metrics: Counts.
     """
 
@@ -69,7 +70,7 @@ class Service:
         self.at_end: list[Callable[[], Awaitable[None]]] = []
         self.folded: list[Callable[[], object]] = []
         self.also: list[Callable[[], Mapping[str, tuple[str, float]]]] = []
-        self.ready = False
+        self.ready = self.nothing_else = False
         self._running: list[tuple[str, Callable[[], Awaitable[None]], float]] = []
         self._ticks: list[tuple[float, Callable[[], object]]] = []
         self._planned: list[tuple[float, float, str, Mapping[str, object]]] = []
@@ -228,7 +229,7 @@ class Service:
             for hook in self.folded:
                 hook()
             self.log.event("folded", ms=round((time.perf_counter() - began) * 1000, 1), **(done or {}))
-            await self.reload()
+            await self.reload(ours=True)
 
     async def _compacted(self) -> None:
         """Merge small files, one bounded step, where one is due."""
@@ -238,7 +239,7 @@ class Service:
             done = await self._worker.do(f"{JOBS}:compact")
         if done is not None:
             self.log.event("compacted", **done)
-            await self.reload()
+            await self.reload(ours=True)
 
     def _has_sealed(self) -> bool:
         """Seal what there is. In the thread of the disk, so that no write goes on meanwhile."""
@@ -247,9 +248,15 @@ class Service:
         self.collector.seal()
         return self.collector.pending.records > 0
 
-    async def reload(self) -> None:
-        """Take up what somebody committed: a fold, an act, a model that was learned."""
+    async def reload(self, *, ours: bool = False) -> None:
+        """Take up what somebody committed: a fold, an act, a model that was learned.
+
+        Args:
+            ours: It was a fold or a compaction of our own: what is new has passed through here.
+        """
+        before = self.shop.manifest.version
         await self._in(self._asking, self._refreshed)
+        self.nothing_else = ours and self.shop.manifest.version <= before + 1
         await self._in(self._disk, self.collector.refresh)
         for hook in self.after_fold:
             try:
