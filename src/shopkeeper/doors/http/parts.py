@@ -83,7 +83,7 @@ def live(service: Service) -> tuple[LiveDesk, Heard]:
     def folded() -> None:
         marks[1] = marks[0]
 
-    looked = (0.0, 0)  # when the desk last looked into the segments, and the mark of then
+    looked = (time.monotonic(), 0)  # when the desk last looked into the segments, and the mark of then
 
     def refresh(_: Shop) -> None:
         nonlocal looked
