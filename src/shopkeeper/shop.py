@@ -229,7 +229,8 @@ class Shop:
             received_at: When it came, microseconds UTC; by default now.
             name: What to call a table that is in memory.
             progress: Told how far it is.
-            options: How files are read: `format`, `encoding`, `delimiter`, `sheet`.
+            options: How files are read: `format`, `encoding`, `delimiter`, `sheet`; and the `dialect` that they speak,
+                where it is not to be recognised (`columns`: none).
 
         Returns:
             The account: received = stored + duplicate + quarantined.
@@ -256,7 +257,9 @@ class Shop:
                               why=say("each table has columns and a key of its own."))
         moment = received_at if received_at is not None else int(datetime.now(UTC).timestamp() * 1e6)
         mapping = mapping if isinstance(mapping, Mapping) else Mapping(columns=mapping or {})
-        return Task(mapping, table, self.config.roles, self.keys(), moment, ReadOptions(**options), name)
+        reading = {key: value for key, value in options.items() if key != "dialect"}
+        return Task(mapping, table, self.config.roles, self.keys(), moment, ReadOptions(**reading), name,
+                    options.get("dialect"))
 
     def keys(self) -> Keys:
         """The shop's two keys."""

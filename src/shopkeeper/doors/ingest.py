@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from shopkeeper.shop import Shop
 
 _TABLES = ("events", "items", "customers", "stock", "campaigns")
-_READING = ("format", "encoding", "delimiter", "sheet")
+_READING = ("format", "encoding", "delimiter", "sheet", "dialect")
 _FORMATS = ("csv", "tsv", "jsonl", "parquet", "xlsx", "arrow")
 
 
@@ -41,6 +41,8 @@ def prepare(to: Parser) -> None:
             say("a customer's lines in one minute are one order, where no order is given"))
     _text(to, "source", say("a label for where the files come from"))
     _choice(to, "format", _FORMATS, say("form of the files (default: recognised)"))
+    _text(to, "dialect", say("what the files speak, see `shopkeeper dialects`; columns: ours, or those of --map "
+                             "(default: recognised)"))
     _text(to, "encoding", say("encoding of text files (default: recognised)"))
     _text(to, "delimiter", say("what stands between the fields of a text file (default: recognised)"))
     _text(to, "sheet", say("sheet of a workbook (default: the first)"))

@@ -78,7 +78,7 @@ _KINDS: dict[Role, str] = {
     "feedback": "review refund cancel_order remove_from_wishlist remove_from_cart",
     "context": "page_view search view_item_list view_cart checkout_step payment_failed view_promotion select_promotion "
                "coupon_apply coupon_reject coupon_remove ad_click offer stock_change price_change message_sent "
-               "message_open message_click sign_up login mention chat",
+               "message_open message_click sign_up login mention chat other",
 }
 KINDS: Mapping[str, Role] = {kind: role for role, kinds in _KINDS.items() for kind in kinds.split()}
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from shopkeeper.asking import Progress, act, silent
+from shopkeeper.events import dialects
 from shopkeeper.events.mapping import Mapping
 from shopkeeper.evidence import ExactCount
 from shopkeeper.ledger.answers import Ingested
@@ -29,7 +30,7 @@ def ingest(shop: Shop, files: Sequence[Source], *, table: Literal["events", "ite
         mapping: Which column fills which.
         dry_run: Write nothing; show the first rows as they would be stored.
         progress: Told how far it is.
-        options: How files are read: `format`, `encoding`, `delimiter`, `sheet`.
+        options: How files are read: `format`, `encoding`, `delimiter`, `sheet`, `dialect`.
 
     Returns:
         The account: received = stored + duplicate + quarantined, with the reasons.
@@ -60,7 +61,9 @@ def _table(done: Received) -> pa.Table:
 
 
 def _notes(done: Received) -> tuple[Sentence, ...]:
-    notes = [say("mapped: {names}", names=", ".join(f"{ours} <- {theirs}" for ours, theirs in done.mapped.items()))]
+    notes = [say("{source} was read as {dialect}.", source=source, dialect=dialects.DIALECTS[name].title)
+             for source, name in list(done.dialects.items())[:20]]
+    notes += [say("mapped: {names}", names=", ".join(f"{ours} <- {theirs}" for ours, theirs in done.mapped.items()))]
     if done.unmapped:
         notes.append(say("kept in props: {names}", names=", ".join(done.unmapped)))
     notes += [say("{count:,} cells of {name} could not be read and are kept in props.", count=count, name=name)

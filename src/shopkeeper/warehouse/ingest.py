@@ -26,7 +26,9 @@ from shopkeeper.asking import Progress, silent
 from shopkeeper.errors import BadInput, Refusal
 from shopkeeper.events import mapping as mappings
 from shopkeeper.events import readers
+from shopkeeper.events import dialects
 from shopkeeper.events.cleaning import Cleaned, Cleaner, TableCleaner, original
+from shopkeeper.events.dialects.reading import Reading, mapping_of, rows_of
 from shopkeeper.events.items import in_parts
 from shopkeeper.events.pseudonyms import VAULT, Keys, seal
 from shopkeeper.events.raw import Broken, RawBatch, encode_records
@@ -44,6 +46,7 @@ Source = str | os.PathLike[str] | Any  # a path, a glob, an Arrow table, a data 
 
 _MANY_BATCHES, _MANY_PEOPLE = 64, 1 << 20  # after so many batches pairs are made distinct; so many are sealed at once
 THREADS = max(2, min(os.cpu_count() or 1, 4))  # batches that are cleaned at once
+_LOOKED_AT = 50  # records by which a dialect is recognised
 FEWEST_TO_TELL = 20  # unreadable cells of one batch from which on a column is no column of that kind
 
 
@@ -60,6 +63,7 @@ class Received:
         unread: Our column -> cells that could not be read (kept in props).
         derived: Named rule -> cells that follow from others.
         notes: What else a person should know (an assumed time zone, a damaged file).
+        dialects: Source -> the dialect that it was read in; none for columns of ours or of a mapping.
         id: Of the import; None for a dry run.
         preview: First rows as they would be stored (dry run only).
     """
@@ -75,6 +79,7 @@ class Received:
     unread: Mapping[str, int] = field(default_factory=dict)
     derived: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[Sentence, ...] = ()
+    dialects: Mapping[str, str] = field(default_factory=dict)
     id: str | None = None
     preview: pa.Table | None = None
 
@@ -98,6 +103,7 @@ class Task:
     received_at: int
     options: readers.ReadOptions
     name: str = "table"  # of what is in memory and has none
+    dialect: str | None = None  # None: recognised
 
 
 @dataclass
@@ -113,6 +119,7 @@ class Tally:
     notes: dict[str, Sentence] = field(default_factory=dict)
     vault: Vault | None = None  # takes the identities; none in a dry run
     large: list[str] = field(default_factory=list)
+    dialects: dict[str, str] = field(default_factory=dict)
 
     def saw(self, columns: Mapping[str, str], unmapped: Sequence[str], cleaned: Cleaned) -> None:
         """Count one batch."""
@@ -312,9 +319,15 @@ def _jobs(source: Source, task: Task, spill: Path, tally: Tally, progress: Progr
     """The parts of one source, each with a cleaner for it."""
     cleaner: Cleaner | TableCleaner | None = None
     record = tally.received
+    spoken, task = _spoken(source, task, spill)
+    reading: Reading | None = None
     for opened, read, last in _batches(source, task, spill, tally, progress):
         batch, name, loose = keep(read) if keep else read, opened.name, opened.kind == "jsonl"
-        if last and loose and opened.columns:  # its records differ; a mapped column need not be in each batch
+        if spoken is not None:
+            tally.dialects[name] = spoken.name
+            reading = reading or Reading(spoken, name)
+            batch, loose = reading.batch(batch), loose or not spoken.fast
+        if last and loose and spoken is None and opened.columns:  # its records differ; a mapped column need not be in each batch
             mappings.check_seen(task.mapping, opened.columns, name)
         strict: mappings.Strictness = "nothing" if cleaner else "needed" if loose else "all"
         if batch.table.num_rows:
@@ -330,6 +343,26 @@ def _jobs(source: Source, task: Task, spill: Path, tally: Tally, progress: Progr
         for part in in_parts(batch, plan.columns.get("items")):
             yield _Job.of(cleaner, part, name, record)
             record += part.received
+
+
+def _spoken(source: Source, task: Task, spill: Path) -> tuple[dialects.Dialect | None, Task]:
+    """The dialect of a source, said or recognised, and the task with what it says of such sources."""
+    said = task.mapping
+    if task.dialect == dialects.COLUMNS or task.table != "events":
+        return None, task
+    if task.dialect is None and (said.columns or said.kinds or said.constants):
+        return None, task  # whoever says how to read it is believed
+    with _open(source, spill, task) as opened:
+        first = next(iter(opened), None)
+        columns = list(opened.columns)
+    found = dialects.named(task.dialect) if task.dialect is not None else None
+    if found is None and first is not None:
+        found = dialects.recognise(columns, rows_of(first.table.slice(0, _LOOKED_AT)))
+    if found is None:
+        return None, task
+    bare = bool(found.headerless) and found.missing(columns) != ()
+    options = replace(task.options, header=found.headerless) if bare else task.options
+    return found, replace(task, mapping=mapping_of(found, said), options=options)
 
 
 def _check_readable(plan: mappings.Plan, batch: RawBatch, cleaned: Cleaned, source: str) -> None:
@@ -439,7 +472,10 @@ def _originals(seen: Sequence[_Seen], records: npt.NDArray[np.int64], task: Task
         if not len(wanted):
             continue
         start = one.first
-        for _, batch, _ in _batches(one.source, task, spill, Tally(), silent):
+        spoken, own = _spoken(one.source, task, spill)
+        reading = None if spoken is None else Reading(spoken, "")
+        for _, read, _ in _batches(one.source, own, spill, Tally(), silent):
+            batch = read if reading is None else reading.batch(read)
             here = wanted[(wanted >= start) & (wanted < start + batch.table.num_rows)]
             raw = encode_records(batch.table.take(pa.array(here - start))).to_pylist() if len(here) else []
             out |= dict(zip(here.tolist(), map(original, raw), strict=True))
@@ -466,7 +502,7 @@ def _account(tally: Tally, number: str | None, stored: int, duplicate: int, line
     reasons = dict((+tally.reasons).most_common())
     return Received(tally.received, stored, duplicate, sum(reasons.values()), lines, reasons, tally.mapped,
                     tuple(name for name in tally.unmapped if name not in tally.mapped.values()), dict(tally.unread),
-                    dict(tally.derived), tuple(tally.notes.values()), number)
+                    dict(tally.derived), tuple(tally.notes.values()), dict(tally.dialects), number)
 
 
 def _commit(writer: Writer, manifest: Manifest, account: Received, tally: Tally, sources: Sequence[Source],
@@ -482,7 +518,8 @@ def _commit(writer: Writer, manifest: Manifest, account: Received, tally: Tally,
         sources=names, table=task.table, received=account.received, stored=account.stored, duplicate=account.duplicate,
         quarantined=account.quarantined, lines=account.lines, reasons=dict(account.reasons),
         mapped=dict(account.mapped), unmapped=account.unmapped,
-        notes=tuple(json.dumps(note.to_dict(), ensure_ascii=False) for note in account.notes))
+        notes=tuple(json.dumps(note.to_dict(), ensure_ascii=False) for note in account.notes),
+        dialects=tuple(dict.fromkeys(account.dialects.values())))
     large = (*manifest.large, *tally.large)
     writer.commit(replace(manifest, large=large, imports=(*manifest.imports, entry)))
 

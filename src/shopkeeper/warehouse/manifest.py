@@ -54,6 +54,7 @@ class Import:
         mapped: Our column -> the source's.
         unmapped: Columns of the source that were kept in props.
         notes: What else a person should know: sentences as JSON text.
+        dialects: In which its sources were read.
     """
 
     id: str
@@ -69,6 +70,7 @@ class Import:
     mapped: Mapping[str, str] = field(default_factory=dict)
     unmapped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    dialects: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

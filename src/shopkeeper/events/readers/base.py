@@ -29,6 +29,7 @@ class ReadOptions:
         encoding: A Python codec name (`gb18030`, `cp1252`, ...); None: recognised.
         delimiter: One character; None: found among comma, tab, semicolon and bar.
         sheet: The sheet of a workbook; None: the first.
+        header: Names of the columns of a delimited file that has no header; empty: its first line is one.
         max_record_bytes: A longer line of text is set aside as `too_large`.
     """
 
@@ -36,6 +37,7 @@ class ReadOptions:
     encoding: str | None = None
     delimiter: str | None = None
     sheet: str | None = None
+    header: tuple[str, ...] = ()
     max_record_bytes: int = 1 << 20
 
 

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from shopkeeper.errors import BadInput
 from shopkeeper.events.raw import Broken, RawBatch
-from shopkeeper.events.readers.base import MAX_COLUMNS, as_lines, header_names
+from shopkeeper.events.readers.base import MAX_COLUMNS, ReadOptions, as_lines, header_names
 from shopkeeper.events.readers.text import Lines, TextLines, bad_encoding
 from shopkeeper.words import Sentence, say
 
@@ -54,11 +54,13 @@ class Delimited:
         names: The columns; known once the header has been read.
     """
 
-    def __init__(self, lines: TextLines, delimiter: str, *, limit: int, name: str, problems: list[Sentence]) -> None:
+    def __init__(self, lines: TextLines, delimiter: str, options: ReadOptions, name: str, problems: list[Sentence]
+                 ) -> None:
+        limit = options.max_record_bytes
         csv.field_size_limit(max(csv.field_size_limit(), 2 * limit))    # the module's only; it never shrinks
         self._text, self._delimiter, self._limit = lines, delimiter, limit
         self._name, self._problems = name, problems
-        self.names: list[str] = []
+        self.names: list[str] = list(options.header)
         self._open: list[str] = []          # the lines of a record that is not complete yet
         self._open_at, self._open_bad = 1, frozenset[int]()
         self._trust = _TRUST

@@ -193,8 +193,7 @@ def _text_source(stream: ByteStream, kind: str, options: ReadOptions, spill: Pat
     else:
         delimiter = options.delimiter or ("\t" if kind == "tsv" else find_delimiter(text))
         kind = "tsv" if delimiter == "\t" else kind
-        parts = Delimited(lines, delimiter, limit=options.max_record_bytes, name=stream.name,
-                          problems=problems).parts()
+        parts = Delimited(lines, delimiter, options, stream.name, problems).parts()
     return Source(stream.name, kind, parts, stream, encoding=encoding.codec, problems=problems)
 
 

@@ -1,0 +1,298 @@
+"""What a dialect is: rows that say which field of theirs fills which column of ours, and the few functions they need.
+
+A reader gives records as flat fields: nested objects as dotted names, lists as JSON text. A dialect makes one record of
+ours of each; what no row names keeps its name and ends in `props`. Nothing is guessed: a field that does not fit sets
+its record aside with the field's name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import msgspec
+
+from shopkeeper.events.mapping import spelling
+from shopkeeper.events.schema import ITEM_COLUMNS, MAPPABLE
+
+__all__ = ["NEVER", "OTHER", "Dialect", "Field", "Row", "Unfit", "flat", "translate", "untranslate"]
+
+Row = dict[str, Any]        # a record as flat fields
+OTHER = "other"             # the kind of what a tracker saw and no kind of ours means
+PROPS = "props."
+_OURS = frozenset({*MAPPABLE, "items"})
+_ITEM = frozenset({*ITEM_COLUMNS, "list_id"})
+
+
+class Unfit(ValueError):
+    """A field that does not fit its dialect.
+
+    Attributes:
+        field: Its name, as the source has it.
+        what: What is wrong with it, for people.
+    """
+
+    def __init__(self, field: str, what: str) -> None:
+        super().__init__(f"{field}: {what}")
+        self.field, self.what = field, what
+
+
+def NEVER(value: Any) -> Any:  # noqa: N802  # it stands in tables, as a constant does
+    """Stands where a value cannot be written back."""
+    raise Unfit("", "it cannot be written back")
+
+
+@dataclass(frozen=True)
+class Field:
+    """One row of a dialect's table.
+
+    Attributes:
+        ours: A column of the event table, or `props.<name>`; in the rows of an item, a column of an item.
+        theirs: A dotted name; several with `|` between, of which the first that says something counts.
+        read: Their value -> ours; a ValueError sets the record aside. None: as it is.
+        write: The inverse; None: as it is.
+    """
+
+    ours: str
+    theirs: str
+    read: Callable[[Any], Any] | None = None
+    write: Callable[[Any], Any] | None = None
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a source speaks.
+
+    Attributes:
+        name: For `--dialect`, the account and `source`.
+        title: For people.
+        documented: Where it is documented.
+        marks: It is recognised where of each of these sets one name at least is a field of the first records.
+        fields: Which field fills which column.
+        kind: Their field with the word for what happened.
+        kinds: Their words -> our kinds.
+        others: What becomes of a word that is not among `kinds`: `other` keeps it under `props.event_name`, `same`
+            takes it as it is.
+        items: Their field with the list of items.
+        item: The rows of one of them.
+        constants: Ours -> a value for the whole source.
+        fits: A closer look at a first record, beyond the marks.
+        before: Flat fields -> flat fields, where lists hold what names should.
+        finish: Their fields and ours so far (and what `state` made) -> ours: what rows cannot say.
+        state: Made once a source: for numbers that run through it.
+        time_zone, currency, order_rule: Said for the whole source, where the user does not.
+        headerless: Names of the columns of a file that has none.
+        fast: The rows only rename: whole columns are renamed, and no record is looked at.
+        after: Flat fields -> flat fields, the inverse of `before`; for writing.
+    """
+
+    name: str
+    title: str
+    documented: str
+    marks: tuple[tuple[str, ...], ...]
+    fields: tuple[Field, ...]
+    kind: str | None = None
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    others: Literal["other", "same"] = "other"
+    items: str | None = None
+    item: tuple[Field, ...] = ()
+    constants: Mapping[str, str] = field(default_factory=dict)
+    fits: Callable[[Row], bool] | None = None
+    before: Callable[[Row], Row] | None = None
+    finish: Callable[..., Row] | None = None
+    state: Callable[[], Any] | None = None
+    time_zone: str | None = None
+    currency: str | None = None
+    order_rule: Literal["customer-minute"] | None = None
+    headerless: tuple[str, ...] = ()
+    fast: bool = False
+    after: Callable[[Row], Row] | None = None
+
+    def speaks(self, columns: Sequence[str], first: Sequence[Row]) -> bool:
+        """Whether a source with these columns and first records is in this dialect."""
+        there = set(columns)
+        if not self.marks or not all(there.intersection(names) for names in self.marks):
+            return False
+        return self.fits is None or any(self.fits(row) for row in first)
+
+    def missing(self, columns: Sequence[str]) -> tuple[str, ...]:
+        """The names of which a source in this dialect must have one, and this one has none; empty where it fits."""
+        there = set(columns)
+        return next((names for names in self.marks if not there.intersection(names)), ())
+
+
+def flat(record: Mapping[str, Any]) -> Row:
+    """A nested record as flat fields: objects as dotted names, lists as they are, nulls left out.
+
+    >>> flat({"a": {"b": 1, "c": None}, "d": [1]})
+    {'a.b': 1, 'd': [1]}
+    """
+    out: Row = {}
+    todo: list[tuple[str, Mapping[str, Any]]] = [("", record)]
+    while todo:
+        above, one = todo.pop()
+        for name, value in one.items():
+            if isinstance(value, Mapping):
+                todo.append((f"{above}{name}.", value))
+            elif value is not None:
+                out[above + name] = value
+    return out
+
+
+def listed(value: Any, name: str) -> list[Row]:
+    """A list of objects, from a list or its JSON text, each flat.
+
+    Raises:
+        Unfit: It is none.
+    """
+    if isinstance(value, str):
+        try:
+            value = msgspec.json.decode(value)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
+            raise Unfit(name, str(wrong)) from wrong
+    if isinstance(value, Mapping):
+        value = [value]
+    if not isinstance(value, list) or not all(isinstance(one, Mapping) for one in value):
+        raise Unfit(name, "no list of objects")
+    return [flat(one) for one in value]
+
+
+def text_of(value: Any) -> str:
+    """A value as its text in JSON; a text as it is."""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, list | dict | bool) else str(value)
+
+
+def translate(dialect: Dialect, record: Row, state: Any = None) -> Row:
+    """A record of theirs as one of ours.
+
+    Args:
+        dialect: Theirs.
+        record: Its flat fields.
+        state: What `dialect.state` made for this source.
+
+    Returns:
+        Columns of ours, `items` as a list of rows, and what no row names under its own name.
+
+    Raises:
+        Unfit: A field does not fit.
+    """
+    theirs = dialect.before(record) if dialect.before else record
+    used: set[str] = set()
+    ours: Row = dict(dialect.constants)
+    if dialect.kind is not None:
+        ours |= _kind(dialect, theirs, used)
+    ours |= _filled(dialect.fields, theirs, used)
+    if dialect.items is not None and (found := _first(dialect.items, theirs)) is not None:
+        used.add(found[0])
+        ours["items"] = [_item(dialect, one) for one in listed(found[1], found[0])]
+    if dialect.finish is not None:
+        ours = dialect.finish(theirs, ours) if dialect.state is None else dialect.finish(theirs, ours, state)
+    left = {_free(dialect, name): value for name, value in theirs.items() if name not in used and not _empty(value)}
+    named = {name.removeprefix(PROPS): value for name, value in ours.items() if not _empty(value)}
+    return left | named
+
+
+def untranslate(dialect: Dialect, ours: Row) -> Row:
+    """A record of ours as one of theirs, by the same rows; columns that the dialect does not have are left out."""
+    theirs: Row = {}
+    if dialect.kind is not None and "event" in ours:
+        words = {kind: word for word, kind in reversed(dialect.kinds.items())}
+        theirs[_name(dialect.kind)] = words.get(ours["event"], ours.get("event_name", ours["event"]))
+    theirs |= _written(dialect.fields, ours)
+    if dialect.items is not None and ours.get("items"):
+        theirs[_name(dialect.items)] = [_nested(_written(dialect.item, one)) for one in ours["items"]]
+    return dialect.after(theirs) if dialect.after else theirs
+
+
+def _kind(dialect: Dialect, theirs: Row, used: set[str]) -> Row:
+    found = _first(str(dialect.kind), theirs)
+    if found is None:
+        return {}
+    used.add(found[0])
+    word = text_of(found[1])
+    if word in dialect.kinds:
+        return {"event": dialect.kinds[word]}
+    return {"event": word} if dialect.others == "same" else {"event": OTHER, f"{PROPS}event_name": word}
+
+
+def _filled(fields: Sequence[Field], theirs: Row, used: set[str]) -> Row:
+    out: Row = {}
+    for row in fields:
+        found = _first(row.theirs, theirs)
+        if found is None or row.ours in out:
+            continue
+        name, value = found
+        try:
+            read = value if row.read is None else row.read(value)
+        except Unfit:
+            raise
+        except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError) as wrong:
+            raise Unfit(name, str(wrong) or text_of(value)[:80]) from wrong
+        used.add(name)
+        if not _empty(read):
+            out[row.ours] = read
+    return out
+
+
+def _item(dialect: Dialect, theirs: Row) -> Row:
+    used: set[str] = set()
+    ours = _filled(dialect.item, theirs, used)
+    left = {name if name not in _ITEM else f"{dialect.name}.{name}": value for name, value in theirs.items()
+            if name not in used and not _empty(value)}
+    return left | {name.removeprefix(PROPS): value for name, value in ours.items()}
+
+
+def _first(names: str, theirs: Row) -> tuple[str, Any] | None:
+    """The first of some fields that says something."""
+    for name in names.split("|"):
+        value = theirs.get(name)
+        if not _empty(value):
+            return name, value
+    return None
+
+
+def _free(dialect: Dialect, name: str) -> str:
+    """A name of theirs as a column that is none of ours."""
+    return f"{dialect.name}.{name}" if spelling(name) in _OURS else name
+
+
+def _written(fields: Sequence[Field], ours: Row) -> Row:
+    out: Row = {}
+    for row in fields:
+        value = ours.get(row.ours.removeprefix(PROPS))
+        name = _name(row.theirs)
+        if _empty(value) or row.write is NEVER or name in out:
+            continue
+        out[name] = value if row.write is None else row.write(value)
+    return out
+
+
+def _name(names: str) -> str:
+    return names.partition("|")[0]
+
+
+def _nested(row: Row) -> Row:
+    """Dotted names as nested objects.
+
+    >>> _nested({"a.b": 1, "a.c": 2})
+    {'a': {'b': 1, 'c': 2}}
+    """
+    out: Row = {}
+    for name, value in row.items():
+        *above, last = name.split(".")
+        at = out
+        for part in above:
+            at = at.setdefault(part, {})
+        at[last] = value
+    return out
+
+
+nested = _nested
+
+
+def _empty(value: Any) -> bool:
+    return value is None or value == ""

@@ -1,0 +1,122 @@
+"""From the batches of a reader to batches of ours: a source in a dialect, translated on its way."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from shopkeeper.errors import BadInput, BadMapping
+from shopkeeper.events.dialects.base import Dialect, Row, Unfit, text_of, translate
+from shopkeeper.events.mapping import Mapping
+from shopkeeper.events.raw import Broken, RawBatch
+from shopkeeper.words import say
+
+__all__ = ["Reading", "mapping_of", "rows_of"]
+
+_ENOUGH = 20  # records of one batch of which none fits, from which on the dialect is not the source's
+
+
+def rows_of(table: Any) -> list[Row]:
+    """The rows of a batch as flat records, nulls left out."""
+    return [{name: _plain(value) for name, value in row.items() if value is not None} for row in table.to_pylist()]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    return value if isinstance(value, str | int | float | bool | list | dict) else str(value)
+
+
+def mapping_of(dialect: Dialect, said: Mapping) -> Mapping:
+    """How a source in a dialect is read: what the user said, and the dialect's own where he said nothing."""
+    made = replace(said, time_zone=said.time_zone or dialect.time_zone, currency=said.currency or dialect.currency,
+                   order_rule=said.order_rule or dialect.order_rule,
+                   source=dialect.name if said.source == Mapping.source else said.source)
+    if not dialect.fast:
+        return made
+    columns = {row.ours: row.theirs for row in dialect.fields}
+    if dialect.kind is not None:
+        columns["event"] = dialect.kind
+    return replace(made, columns={**columns, **said.columns}, kinds={**dialect.kinds, **said.kinds},
+                   constants={**dialect.constants, **said.constants})
+
+
+@dataclass
+class Reading:
+    """One source in a dialect, from front to back.
+
+    Args:
+        dialect: Its.
+        source: Its name, for people.
+    """
+
+    dialect: Dialect
+    source: str
+
+    def __post_init__(self) -> None:
+        self._state = self.dialect.state() if self.dialect.state else None
+        self._begun = False
+
+    def batch(self, raw: RawBatch) -> RawBatch:
+        """A batch of theirs as one of ours; what does not fit is broken, with the field's name.
+
+        Raises:
+            BadMapping: The source is not in this dialect.
+        """
+        if not raw.table.num_rows:
+            return raw
+        if not self._begun:
+            self._check(raw.table.column_names)
+        if self.dialect.fast:
+            return raw
+        out: list[Row] = []
+        lines: list[int] = []
+        broken: list[Broken] = []
+        for line, row in zip(raw.line.tolist(), rows_of(raw.table), strict=True):
+            try:
+                out.append(translate(self.dialect, row, self._state))
+                lines.append(line)
+            except Unfit as wrong:
+                broken.append(self._set_aside(wrong, row, line))
+        if not self._begun and not out and len(broken) >= _ENOUGH:
+            raise self._refusal(broken[0])
+        self._begun = True
+        return RawBatch(_table(out), np.asarray(lines, dtype=np.int64), [*raw.broken, *broken])
+
+    def _set_aside(self, wrong: Unfit, row: Row, line: int) -> Broken:
+        detail = say("{field} does not fit {title}: {what}", field=wrong.field, title=self.dialect.title,
+                     what=wrong.what[:200])
+        return Broken(line, "dialect", detail, json.dumps(row, ensure_ascii=False, default=str))
+
+    def _check(self, names: list[str]) -> None:
+        missing = self.dialect.missing(names)
+        if missing:
+            raise BadMapping(say("{source} is not in the dialect {title}: it has no field {names}.", source=self.source,
+                                 title=self.dialect.title, names=" / ".join(missing)),
+                             do=[say("leave out --dialect: it is recognised."), say("--dialect columns --map ...")],
+                             why=say("every file of that kind has it; this one has {columns}.",
+                                     columns=", ".join(names[:20])))
+
+    def _refusal(self, first: Broken) -> BadInput:
+        return BadInput(say("no record of {source} can be read as {title}. {detail}", source=self.source,
+                            title=self.dialect.title, detail=first.detail),
+                        do=[say("--dialect columns --map ..."), say("leave out --dialect: it is recognised.")],
+                        why=say("a file in another dialect would be set aside record by record."))
+
+
+def _table(rows: list[Row]) -> Any:
+    """Records as a table of texts; lists as JSON."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    cells = {name: [None if (value := row.get(name)) is None or value == "" else
+                    json.dumps(value, ensure_ascii=False, default=str) if name == "items" else text_of(value)
+                    for row in rows] for name in names}
+    if not cells:
+        return pa.table({"": pa.nulls(len(rows), pa.string())})
+    return pa.table({name: pa.array(column, pa.string()) for name, column in cells.items()})
