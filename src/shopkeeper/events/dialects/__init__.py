@@ -8,7 +8,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from shopkeeper.errors import UnknownName
-from shopkeeper.events.dialects import public
+from shopkeeper.events.dialects import (
+    backoffice,
+    ga4,
+    matomo,
+    orders,
+    pixel,
+    public,
+    segment,
+    sensors,
+    snowplow,
+    talk,
+)
 from shopkeeper.events.dialects.base import Dialect, Field, Row, Unfit, flat, translate, untranslate
 from shopkeeper.events.mapping import spelling
 from shopkeeper.words import say
@@ -18,7 +29,8 @@ __all__ = ["COLUMNS", "DIALECTS", "Dialect", "Field", "Row", "Unfit", "flat", "n
 
 COLUMNS = "columns"  # no dialect: columns with our names, or those of a mapping
 DIALECTS: Mapping[str, Dialect] = {one.name: one for one in (
-    *public.DIALECTS,
+    *ga4.DIALECTS, *segment.DIALECTS, *snowplow.DIALECTS, *pixel.DIALECTS, *matomo.DIALECTS, *sensors.DIALECTS,
+    *orders.DIALECTS, *backoffice.DIALECTS, *talk.DIALECTS, *public.DIALECTS,
 )}
 
 

@@ -79,6 +79,7 @@ class Dialect:
         item: The rows of one of them.
         constants: Ours -> a value for the whole source.
         fits: A closer look at a first record, beyond the marks.
+        split: A record that holds several -> those, each flat; a record of the account is one of them.
         before: Flat fields -> flat fields, where lists hold what names should.
         finish: Their fields and ours so far (and what `state` made) -> ours: what rows cannot say.
         state: Made once a source: for numbers that run through it.
@@ -100,6 +101,7 @@ class Dialect:
     item: tuple[Field, ...] = ()
     constants: Mapping[str, str] = field(default_factory=dict)
     fits: Callable[[Row], bool] | None = None
+    split: Callable[[Row], list[Row]] | None = None
     before: Callable[[Row], Row] | None = None
     finish: Callable[..., Row] | None = None
     state: Callable[[], Any] | None = None
@@ -200,7 +202,7 @@ def untranslate(dialect: Dialect, ours: Row) -> Row:
     """A record of ours as one of theirs, by the same rows; columns that the dialect does not have are left out."""
     theirs: Row = {}
     if dialect.kind is not None and "event" in ours:
-        words = {kind: word for word, kind in reversed(dialect.kinds.items())}
+        words = {kind: word for word, kind in reversed(list(dialect.kinds.items()))}
         theirs[_name(dialect.kind)] = words.get(ours["event"], ours.get("event_name", ours["event"]))
     theirs |= _written(dialect.fields, ours)
     if dialect.items is not None and ours.get("items"):

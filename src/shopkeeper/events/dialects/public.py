@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 
-from shopkeeper.events.dialects.base import NEVER, Dialect, Field, Row, text_of
+from shopkeeper.events.dialects.base import Dialect, Field, Row, text_of
 
 _TAOBAO = ("user_id", "item_id", "category_id", "behavior_type", "timestamp")
 
@@ -62,8 +61,6 @@ def _retail(theirs: Row, ours: Row) -> Row:
                 ours[f"props.{name}_given"] = ours.pop(name)
     elif units is not None:
         ours["quantity"] = format(abs(units).normalize(), "f")
-    if not ours.get("customer_id") and ours.get("order_id"):
-        ours["anonymous_id"] = f"order:{ours['order_id']}"
     return ours
 
 
@@ -90,5 +87,3 @@ ONLINE_RETAIL = Dialect(
     finish=_retail, currency="GBP", time_zone="Europe/London")
 
 DIALECTS = (TAOBAO, RETAILROCKET, REES46, MOVIELENS, ONLINE_RETAIL)
-HEADERLESS: Mapping[tuple[str, ...], str] = {TAOBAO.headerless: TAOBAO.name}
-__all__ = ["DIALECTS", "NEVER"]

@@ -81,10 +81,16 @@ class Reading:
         broken: list[Broken] = []
         for line, row in zip(raw.line.tolist(), rows_of(raw.table), strict=True):
             try:
-                out.append(translate(self.dialect, row, self._state))
-                lines.append(line)
+                parts = [row] if self.dialect.split is None else self.dialect.split(row)
             except Unfit as wrong:
                 broken.append(self._set_aside(wrong, row, line))
+                continue
+            for part in parts:
+                try:
+                    out.append(translate(self.dialect, part, self._state))
+                    lines.append(line)
+                except Unfit as wrong:
+                    broken.append(self._set_aside(wrong, part, line))
         if not self._begun and not out and len(broken) >= _ENOUGH:
             raise self._refusal(broken[0])
         self._begun = True
