@@ -259,5 +259,5 @@ def zoned_already(column: Any) -> bool:
     if pa.types.is_integer(cells.type) or pa.types.is_floating(cells.type):
         return True
     words = text(cells).drop_null()
-    said = pc.match_substring_regex(words, r"(Z|z|UTC|GMT|\d[+-]\d{2}:?\d{2})$|^-?\d{9,19}(\.\d+)?$")
+    said = pc.match_substring_regex(words, r"(Z|z|UTC|GMT|\d ?[+-]\d{2}:?\d{2})$|^-?\d{9,19}(\.\d+)?$")
     return bool(pc.all(said).as_py())

@@ -9,8 +9,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from shopkeeper.events.dialects.base import Dialect, Field, Row
-from shopkeeper.events.dialects.orders import Orders, cell, lines_of, money, personal
+from shopkeeper.events.dialects.base import Dialect, Field, Row, personal
+from shopkeeper.events.dialects.orders import Orders, cell, lines_of, money
 from shopkeeper.events.dialects.synonyms import ORDER, PERSONAL, names
 from shopkeeper.events.dialects.values import number
 

@@ -17,7 +17,7 @@ import msgspec
 from shopkeeper.events.mapping import spelling
 from shopkeeper.events.schema import ITEM_COLUMNS, MAPPABLE
 
-__all__ = ["NEVER", "OTHER", "Dialect", "Field", "Row", "Unfit", "flat", "translate", "untranslate"]
+__all__ = ["NEVER", "OTHER", "Dialect", "Field", "Row", "Unfit", "flat", "personal", "translate", "untranslate"]
 
 Row = dict[str, Any]        # a record as flat fields
 OTHER = "other"             # the kind of what a tracker saw and no kind of ours means
@@ -59,6 +59,11 @@ class Field:
     theirs: str
     read: Callable[[Any], Any] | None = None
     write: Callable[[Any], Any] | None = None
+
+
+def personal(what: str, *names: str) -> tuple[Field, ...]:
+    """Rows that put `[what]` in the place of fields that must not come in as they are."""
+    return tuple(Field(f"{PROPS}{name}", name, read=lambda value: f"[{what}]", write=NEVER) for name in names)
 
 
 @dataclass(frozen=True)

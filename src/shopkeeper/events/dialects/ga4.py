@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from shopkeeper.events.dialects.base import NEVER, Dialect, Field, Row, Unfit, flat, listed, text_of
-from shopkeeper.events.dialects.values import CLICKS, micros, number, one_each, said, to_micros
+from shopkeeper.events.dialects.values import CLICKS, micros, number, one_each, said, to_micros, unpriced
 
 KINDS = {
     "page_view": "page_view", "screen_view": "page_view", "search": "search", "view_search_results": "search",
@@ -21,6 +21,7 @@ KINDS = {
     "view_promotion": "view_promotion", "select_promotion": "select_promotion", "sign_up": "sign_up", "login": "login",
 }
 _UNITS = frozenset({"add_to_cart", "remove_from_cart", "begin_checkout", "purchase", "refund", "view_cart"})
+_SHOWN = frozenset({"view_item_list", "select_item", "view_promotion", "select_promotion", "view_item", "other"})
 _VALUES = ("string_value", "int_value", "double_value", "float_value")
 _MONEY_OF = {"purchase": "ecommerce.purchase_revenue", "refund": "ecommerce.refund_value"}
 
@@ -79,7 +80,7 @@ def _finish(theirs: Row, ours: Row) -> Row:
     money = _MONEY_OF.get(ours.get("event", ""))
     if money and "value" not in ours and theirs.get(money) is not None:
         ours["value"] = number(theirs[money])
-    return one_each(ours, _UNITS)
+    return unpriced(one_each(ours, _UNITS), _SHOWN)
 
 
 EXPORT = Dialect(
@@ -117,7 +118,7 @@ def _mp_finish(theirs: Row, ours: Row) -> Row:
     device, session = ours.get("anonymous_id"), theirs.get("params.session_id")
     if session is not None and device:
         ours["session_id"] = f"{device}.{text_of(session)}"
-    return one_each(ours, _UNITS)
+    return unpriced(one_each(ours, _UNITS), _SHOWN)
 
 
 PROTOCOL = Dialect(

@@ -15,7 +15,8 @@ def _split(theirs: Row) -> list[Row]:
     if "actionDetails" not in theirs:
         return [theirs]
     visit = {f"visit.{name}": value for name, value in theirs.items() if name != "actionDetails"}
-    return [{**visit, **action} for action in listed(theirs["actionDetails"], "actionDetails")] or [visit]
+    return [{**visit, **action} for action in listed(theirs["actionDetails"], "actionDetails")] or [
+        {**visit, "type": "visit"}]
 
 
 def _before(theirs: Row) -> Row:

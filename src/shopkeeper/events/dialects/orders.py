@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from shopkeeper.events.dialects.base import NEVER, Dialect, Field, Row, text_of
+from shopkeeper.events.dialects.base import Dialect, Field, Row, personal, text_of
 from shopkeeper.events.dialects.values import number, said
 
 _OPEN = 4_096  # orders whose lines may still come; a later one with the same name is set aside as a conflict
@@ -45,10 +44,8 @@ def lines_of(ours: Row, orders: Orders, carried: tuple[str, ...]) -> Row:
     if not order:
         return ours
     line, first = orders.next_line(text_of(order), {name: ours[name] for name in carried if name in ours})
-    ours = {**first, **ours, "event_id": f"{ours['event']}:{order}", "line": line}
-    if first.get("event"):
-        ours["event"] = first["event"]
-        ours["event_id"] = f"{first['event']}:{order}"
+    ours = {**ours, **first, "line": line}
+    ours["event_id"] = f"{ours['event']}:{order}"
     if line:
         for name in HEAD_MONEY:
             if name in ours:
@@ -84,16 +81,6 @@ def money(value: Any) -> str | None:
     if text.startswith("(") and text.endswith(")"):
         text = f"-{text[1:-1]}"
     return number(re.sub(r"(?<=\d)[,，](?=\d{3})", "", text).replace(" ", ""))
-
-
-def masked(what: str) -> Callable[[Any], str]:
-    """Stands for a value that must not come in: `[name]`."""
-    return lambda value: f"[{what}]"
-
-
-def personal(what: str, *names: str) -> tuple[Field, ...]:
-    """Rows that replace fields by what they hold."""
-    return tuple(Field(f"props.{name}", name, read=masked(what), write=NEVER) for name in names)
 
 
 def lower(value: Any) -> str:
@@ -136,7 +123,8 @@ SHOPIFY = Dialect(
                                    for part in ("Street", "Address1", "Address2", "Zip")))))
 
 _WOO_STATUS = {"completed": "purchase", "processing": "purchase", "on-hold": "begin_checkout",
-               "pending": "begin_checkout", "pending payment": "begin_checkout", "on hold": "begin_checkout", "cancelled": "cancel_order",
+               "pending": "begin_checkout", "pending payment": "begin_checkout", "on hold": "begin_checkout",
+               "cancelled": "cancel_order",
                "failed": "payment_failed", "refunded": "refund", "trash": "cancel_order"}
 _PIECE = re.compile(r"\s*(\d+)\s*[×x]\s*(.+?)\s*(?=,\s*\d+\s*[×x]|$)")
 

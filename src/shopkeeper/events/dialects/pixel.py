@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from shopkeeper.events.dialects.base import Dialect, Field, Row, listed, text_of
+from shopkeeper.events.dialects.base import Dialect, Field, Row, listed, personal, text_of
 from shopkeeper.events.dialects.values import number, one_each, said
 
 KINDS = {
@@ -19,6 +19,7 @@ KINDS = {
 }
 _LISTS = ("data.checkout.lineItems", "data.cart.lines", "data.collection.productVariants",
           "data.searchResult.productVariants")
+_SIDES = ("billing", "shipping")
 _UNITS = frozenset({"add_to_cart", "remove_from_cart", "purchase"})
 
 
@@ -102,6 +103,10 @@ PIXEL = Dialect(
             Field("url", "context.document.location.href", read=said),
             Field("referrer", "context.document.referrer", read=said),
             Field("user_agent", "context.navigator.userAgent", read=said),
-            Field("order_id", "data.checkout.order.id", read=said)))
+            Field("order_id", "data.checkout.order.id", read=said),
+            *personal("email", "data.checkout.email", "data.customer.email"),
+            *personal("phone", "data.checkout.phone", *(f"data.checkout.{side}Address.phone" for side in _SIDES)),
+            *personal("address", *(f"data.checkout.{side}Address.{part}" for side in _SIDES for part in (
+                "firstName", "lastName", "address1", "address2", "zip")))))
 
 DIALECTS = (PIXEL,)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from shopkeeper.events.dialects.base import NEVER, Dialect, Field, Row, flat, listed, text_of
+from shopkeeper.events.dialects.base import NEVER, Dialect, Field, Row, flat, listed, personal, text_of
 from shopkeeper.events.dialects.values import CLICKS, number, one_each, said
 
 KINDS = {
@@ -26,6 +26,8 @@ KINDS = {
     "Push Notification Tapped": "message_click", "page": "page_view", "screen": "page_view", "$pageview": "page_view",
     "$screen": "page_view",
 }
+_PERSONAL = {"email": ("email",), "phone": ("phone",), "name": ("name", "firstName", "lastName", "username"),
+             "address": ("address.street", "address.postalCode"), "birthday": ("birthday",)}
 _UNITS = frozenset({"add_to_cart", "remove_from_cart", "purchase"})
 
 
@@ -93,7 +95,9 @@ SEGMENT = Dialect(
             Field("user_agent", "context.userAgent", read=said),
             Field("ip_prefix", "context.ip", read=said, write=NEVER),
             Field("country", "context.location.country", read=said),
-            Field("device", "context.device.type", read=said)))
+            Field("device", "context.device.type", read=said),
+            *(one for traits in ("traits", "context.traits") for what, names in _PERSONAL.items()
+              for one in personal(what, *(f"{traits}.{name}" for name in names)))))
 
 POSTHOG = Dialect(
     "posthog", "PostHog", "https://posthog.com/docs/data/events",

@@ -6,7 +6,7 @@ others stay `other` with their name, and a mapping of kinds (`--kind`) gives the
 
 from __future__ import annotations
 
-from shopkeeper.events.dialects.base import NEVER, Dialect, Field, Row, text_of
+from shopkeeper.events.dialects.base import NEVER, Dialect, Field, Row, personal, text_of
 from shopkeeper.events.dialects.values import millis, number, one_each, said, to_millis
 
 KINDS = {
@@ -63,15 +63,16 @@ SENSORS = Dialect(
             Field("rating", f"{_P}rating|{_P}score", read=number),
             Field("text", f"{_P}comment|{_P}content", read=said),
             Field("position", f"{_P}position_number|{_P}position", read=said),
-            Field("session_id", f"{_P}$event_session_id",
-                                                                                   read=said),
+            Field("session_id", f"{_P}$event_session_id", read=said),
             Field("url", f"{_P}$url", read=said), Field("referrer", f"{_P}$referrer", read=said),
             Field("utm_source", f"{_P}$utm_source", read=said), Field("utm_medium", f"{_P}$utm_medium", read=said),
             Field("utm_campaign", f"{_P}$utm_campaign", read=said),
             Field("utm_content", f"{_P}$utm_content", read=said),
             Field("utm_term", f"{_P}$utm_term", read=said), Field("user_agent", f"{_P}$user_agent", read=said),
             Field("ip_prefix", f"{_P}$ip", read=said, write=NEVER), Field("country", f"{_P}$country", read=said),
-            Field("device", f"{_P}$os", read=said)),
+            Field("device", f"{_P}$os", read=said),
+            *personal("phone", f"{_P}phone", f"{_P}mobile", f"{_P}手机号"),
+            *personal("email", f"{_P}email"), *personal("name", f"{_P}$name", f"{_P}姓名")),
     currency="CNY")
 
 DIALECTS = (SENSORS,)

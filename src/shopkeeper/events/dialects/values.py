@@ -85,6 +85,16 @@ def _iso(count: int) -> str:
     return moment.isoformat().replace("+00:00", "Z")
 
 
+def unpriced(ours: Row, kinds: frozenset[str]) -> Row:
+    """Where nobody says a currency and nothing is sold, prices of items keep their place in props alone."""
+    if ours.get("currency") or ours.get("event") not in kinds:
+        return ours
+    renamed = {"price": "price_without_currency", "item_discount": "discount_without_currency"}
+    return {**{renamed.get(name, name): value for name, value in ours.items()},
+            **({"items": [{renamed.get(name, name): value for name, value in one.items()} for one in ours["items"]]}
+               if ours.get("items") else {})}
+
+
 def one_each(ours: Row, kinds: frozenset[str]) -> Row:
     """Where a kind of event is about units and an item says none, it is one."""
     if ours.get("event") not in kinds:
