@@ -10,14 +10,15 @@ import html
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Literal, Protocol, TypeVar
+from functools import wraps
+from typing import Any, Literal, Protocol, TypeVar, cast
 
 import pyarrow as pa
 
-from shopkeeper.words import Sentence, put, word
+from shopkeeper.words import Sentence, put, say, word
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -32,18 +33,33 @@ class Mark:
 
 def question(function: F) -> F:
     """Mark a function that only reads."""
-    function.__mark__ = Mark("question")  # type: ignore[attr-defined]
-    return function
+    return _marked(function, Mark("question"))
 
 
 def act(scope: str) -> Callable[[F], F]:
     """Mark a function that writes; it has a `dry_run` parameter and needs `scope` where keys are asked for."""
 
     def mark(function: F) -> F:
-        function.__mark__ = Mark("act", scope)  # type: ignore[attr-defined]
-        return function
+        return _marked(function, Mark("act", scope))
 
     return mark
+
+
+def _marked(function: F, mark: Mark) -> F:
+    """The function, marked; its answer says how many events of bots were left out of what it looked at."""
+
+    @wraps(function)
+    def asked(shop: Any, *args: Any, **given: Any) -> Any:
+        before = shop.looked
+        answer = function(shop, *args, **given)
+        gone = shop.left_out() if shop.looked > before and isinstance(answer, Answer) else 0
+        if not gone:
+            return answer
+        return replace(answer, notes=(*answer.notes, say(
+            "{n:,} events of bots are left out; with --traffic all they count.", n=gone)))
+
+    asked.__mark__ = mark  # type: ignore[attr-defined]
+    return cast(F, asked)
 
 
 class Evidence(Protocol):

@@ -34,6 +34,8 @@ from shopkeeper.warehouse.folding import Unfolded, unfolded
 from shopkeeper.warehouse.ingest import Received, Source, Task, ingest, preview
 from shopkeeper.warehouse.manifest import Manifest
 from shopkeeper.warehouse.store import Store, durable_write
+from shopkeeper.warehouse.traffic import Traffic, human, left_out, ranges
+from shopkeeper.warehouse.traffic import check as check_traffic
 from shopkeeper.words import Sentence, say
 
 _KEYS = ("pseudonym", "vault")
@@ -124,8 +126,9 @@ class Shop:
     """
 
     def __init__(self, store: Store, config: ShopConfig, *, until: int | None = None,
-                 engine: type[Engine] = Engine) -> None:
+                 engine: type[Engine] = Engine, traffic: Traffic = "human") -> None:
         self.store, self.config, self.until = store, config, until
+        self.traffic, self.looked = traffic, 0  # how often somebody was given events without those of bots
         self.notes: tuple[Sentence, ...] = ()  # what a person should know of how it was opened
         self._engine_type = engine
         self.manifest: Manifest
@@ -134,7 +137,7 @@ class Shop:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, create: bool = True, as_of: str | datetime | None = None,
-             engine: type[Engine] = Engine) -> Shop:
+             engine: type[Engine] = Engine, traffic: Traffic = "human") -> Shop:
         """Open the shop in a folder.
 
         What a service that died had acknowledged is taken into the log first; where this cannot be, `notes` says so.
@@ -144,15 +147,17 @@ class Shop:
             create: Make the shop if the folder is missing or empty.
             as_of: See the log as it stood then (UTC where no zone is given): nothing later exists.
             engine: What runs the queries.
+            traffic: `human`: without the events of bots; `all`: with them.
 
         Raises:
             NotAShop: There is no shop there, and none was to be made.
         """
+        check_traffic(traffic)
         folder = Path(path)
         if not (folder / "shop.toml").is_file():
             _found(folder, create)
         config = ShopConfig.read(folder / "shop.toml")
-        shop = cls(Store(folder), config, until=_moment(as_of), engine=engine)
+        shop = cls(Store(folder), config, until=_moment(as_of), engine=engine, traffic=traffic)
         shop._take_up()
         return shop
 
@@ -192,6 +197,7 @@ class Shop:
         """Take the newest snapshot."""
         self.manifest = self.store.manifest()
         self.engine = self._engine_type(self.path, self.manifest)
+        self._left_out: int | None = None
 
     def _take_up(self) -> None:
         """Fold what lies in a journal that nobody has."""
@@ -210,9 +216,29 @@ class Shop:
         """What was acknowledged and is not in this view of the log yet: it lies in the journal."""
         return unfolded(self.store, self.manifest)
 
-    def events(self, start: int | None = None) -> Any:
-        """The event table as an Ibis expression, from `start` (microseconds UTC) to where this shop's view ends."""
-        return self.engine.events(start, self.until)
+    def events(self, start: int | None = None, *, engine: Engine | None = None) -> Any:
+        """The event table as an Ibis expression, from `start` (microseconds UTC) to where this shop's view ends.
+
+        Without the events of bots, unless the shop was opened with all traffic.
+
+        Args:
+            start: From when on.
+            engine: An engine over a part of the shop; by default over all of it.
+        """
+        engine = engine or self.engine
+        events = engine.events(start, self.until)
+        return human(engine, events) if self.leaves_out() else events
+
+    def leaves_out(self) -> bool:
+        """Whether events of bots do not count; whoever asks leaves them out, and the answer says how many."""
+        self.looked += self.traffic == "human"
+        return self.traffic == "human"
+
+    def left_out(self) -> int:
+        """How many events of bots this view of the log leaves out."""
+        if self._left_out is None:
+            self._left_out = left_out(self.engine, self.until) if self.traffic == "human" else 0
+        return self._left_out
 
     def ingest(self, source: Source | Sequence[Source], mapping: Mapping | Rows[str, str] | None = None, *,
                table: str = "events",
@@ -259,7 +285,7 @@ class Shop:
         mapping = mapping if isinstance(mapping, Mapping) else Mapping(columns=mapping or {})
         reading = {key: value for key, value in options.items() if key != "dialect"}
         return Task(mapping, table, self.config.roles, self.keys(), moment, ReadOptions(**reading), name,
-                    options.get("dialect"))
+                    options.get("dialect"), ranges(self.path))
 
     def keys(self) -> Keys:
         """The shop's two keys."""

@@ -170,7 +170,7 @@ def test_every_expression_of_the_ledger_compiles_to_spark_sql(tmp_path):
     ledger.describe(shop)
     ledger.quarantine(shop)
 
-    assert len(shop.engine.compiled) == 7
+    assert len(shop.engine.compiled) == 8
     assert all(sql.startswith(("SELECT", "WITH")) for sql in shop.engine.compiled)
 
 

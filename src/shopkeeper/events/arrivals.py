@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from shopkeeper.errors import Refusal
 from shopkeeper.events import mapping as mappings
 from shopkeeper.events import values
+from shopkeeper.events.agents import NO_RANGES, Ranges
 from shopkeeper.events.cleaning import REJECTED, STAGED, Cleaned, Cleaner, TableCleaner
 from shopkeeper.events.items import in_parts
 from shopkeeper.events.pseudonyms import VAULT, Keys
@@ -112,9 +113,10 @@ class _Reader(JsonLines):
 class _Arrivals(Cleaner):
     """The cleaner of posted events: the clocks of a request stand where a record does not say them."""
 
-    def __init__(self, source: str, kinds: Mapping[str, Role], keys: Keys, requests: Requests) -> None:
+    def __init__(self, source: str, kinds: Mapping[str, Role], keys: Keys, requests: Requests,
+                 ranges: Ranges) -> None:
         super().__init__(mappings.Plan(mappings.Mapping(source=source), {}, ()), kinds, keys, source, 0,
-                         originals=False)
+                         originals=False, ranges=ranges)
         self.time_rule.slashed = False
         self.requests, self._which = requests, np.zeros(0, np.int64)
 
@@ -132,7 +134,7 @@ class _Arrivals(Cleaner):
 
 
 def judge_events(requests: Requests, source: str, kinds: Mapping[str, Role], keys: Keys, *,
-                 people: bool = False) -> Judged:
+                 people: bool = False, ranges: Ranges = NO_RANGES) -> Judged:
     """Clean posted events of one source.
 
     Args:
@@ -141,8 +143,9 @@ def judge_events(requests: Requests, source: str, kinds: Mapping[str, Role], key
         kinds: Declared kinds and their roles.
         keys: The shop's keys.
         people: Whether the raw identities are wanted, too.
+        ranges: Networks of crawlers.
     """
-    cleaner = _Arrivals(source, kinds, keys, requests)
+    cleaner = _Arrivals(source, kinds, keys, requests, ranges)
     parts: list[tuple[Cleaned, Numbers]] = []
     raw: dict[int, tuple[str | None, str | None]] = {}
     for batch in _batches(requests, EVENT_NAMES):

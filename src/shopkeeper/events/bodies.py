@@ -21,7 +21,8 @@ from shopkeeper.events.schema import MONEY
 
 __all__ = ["body_hashes", "content_hashes", "rest_sums"]
 
-_NOT_BODY = frozenset({"client_ts", "sent_at", "received_at", "event_id", "source", "schema_version", "props"})
+_NOT_BODY = frozenset({"client_ts", "sent_at", "received_at", "event_id", "source", "schema_version", "props",
+                       "traffic", "bot_score", "bot_reason"})  # a list of crawlers changes, the record does not
 
 _SAMPLE, _FEW = 1_024, 128  # cells that are looked at, and how many different ones are few
 

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from shopkeeper.errors import BadMapping
 from shopkeeper.events import values
+from shopkeeper.events.agents import NO_RANGES, Ranges, driven, labels
 from shopkeeper.events.bodies import body_hashes, content_hashes, rest_sums
 from shopkeeper.events.hashing import Hashes, as_binary, as_hexadecimal
 from shopkeeper.events.items import Spread, expand
@@ -98,10 +99,12 @@ class Cleaner:
         file: Name of the source, for people.
         received_at: When the import began, microseconds UTC; stands where the source says nothing.
         originals: Whether each accepted row carries its original record in `raw`.
+        ranges: Networks of crawlers.
     """
 
     def __init__(self, plan: Plan, kinds: Mapping[str, Role], keys: Keys, file: str, received_at: int, *,
-                 originals: bool = True) -> None:
+                 originals: bool = True, ranges: Ranges = NO_RANGES) -> None:
+        self.ranges = ranges
         self.plan, self.kinds, self.keys, self.file = plan, kinds, keys, file
         self.received_at, self.originals, self.next_record = received_at, originals, 0
         self.time_rule = TimeRule(plan.mapping.time_zone, plan.mapping.time_format)
@@ -163,6 +166,7 @@ class Cleaner:
         draft = Draft(n, columns, unreadable, self.kinds)
         draft.unread.update({name: int(mask.sum()) for name, mask in unreadable.items() if name != "ts"})
         self._correct_clock(draft)
+        draft.columns |= labels(draft.columns, driven(batch.table), self.ranges)
         self._normalise(draft)
         people = ("customer_id", "anonymous_id")
         identities = self._pseudonymise(draft, too_long(draft, people) | unprintable(draft, people))

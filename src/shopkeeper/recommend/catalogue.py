@@ -65,7 +65,7 @@ class Catalogue:
             made._listed, made._stocked, made.tables = before._listed, before._stocked, before.tables
         if before is not None and before._seen is not None:
             made._seen = dict(before._seen) if fresh is not None else {}
-            made._take_prices(fresh or shop.engine, shop.events() if fresh is None else fresh.events())
+            made._take_prices(fresh or shop.engine, shop.events(engine=fresh))
         return made
 
     def read_prices(self, shop: Shop) -> None:

@@ -21,7 +21,6 @@ from shopkeeper.recommend.methods.base import Histories, Interactions
 from shopkeeper.recommend.rules import Shelf
 from shopkeeper.represent.vocabulary import Vocabulary
 from shopkeeper.shop import Shop
-from shopkeeper.warehouse.clock import human
 from shopkeeper.warehouse.engine import Engine, moment
 from shopkeeper.warehouse.sessions import sessions
 from shopkeeper.words import say
@@ -69,8 +68,7 @@ class Log:
 def of_items(events: Any, roles: Mapping[str, str]) -> Any:
     """Expression: the event lines of people with items, with `weight`."""
     kinds = {role: [kind for kind, plays in roles.items() if plays == role] for role in WEIGHTS}
-    rows = human(events)
-    rows = rows.filter(rows.item_id.notnull() & rows.event.isin([kind for some in kinds.values() for kind in some]))
+    rows = events.filter(events.item_id.notnull() & events.event.isin([kind for some in kinds.values() for kind in some]))
     person = ibis.coalesce(rows.customer_id, rows.anonymous_id)
     rows = rows.filter(person.notnull() & ~person.startswith(GUEST))
     return rows.mutate(weight=ibis.cases(
@@ -356,7 +354,7 @@ def followed(events: Any, roles: Mapping[str, str], experiment: str, outcome: st
         within: Days.
     """
     role = "conversion" if outcome == "purchase" else "interest"
-    done = human(events).filter(events.event.isin([kind for kind, plays in roles.items() if plays == role]))
+    done = events.filter(events.event.isin([kind for kind, plays in roles.items() if plays == role]))
     if outcome == "click":
         done = done.semi_join(_shown(events, experiment).select("request_id").distinct(), "request_id")
     done = done.select(person=ibis.coalesce(done.customer_id, done.anonymous_id), at=done.ts)

@@ -227,9 +227,8 @@ class Memory:
 
     def _arrived(self, shop: Shop, fresh: Engine) -> None:
         """Take what the log has got: what was seen before is settled, what others brought is new."""
-        events = fresh.events()
-        stored = frozenset(fresh.run(events.select("event_id"))["event_id"].to_pylist())
-        table = fresh.run(few(events, shop.config.roles))
+        stored = frozenset(fresh.run(fresh.events().select("event_id"))["event_id"].to_pylist())
+        table = fresh.run(few(shop.events(engine=fresh), shop.config.roles))
         touched = table["person"].unique()
         names = touched.take(pc.sort_indices(touched))
         chosen = _encoded(names)
@@ -284,7 +283,8 @@ class Memory:
             first = min((line.when for lines in self._seen.values() for line in lines), default=0)
         found: set[str] = set()
         if len(waiting):
-            for batch in shop.engine.batches(shop.events(first).select("event_id"), BATCH):
+            everything = shop.engine.events(first, shop.until)  # a bot's event is in the log, too
+            for batch in shop.engine.batches(everything.select("event_id"), BATCH):
                 ids = batch["event_id"]
                 found.update(ids.filter(pc.is_in(ids, waiting)).to_pylist())
         return frozenset(found)
@@ -292,7 +292,7 @@ class Memory:
     def _read(self, shop: Shop) -> tuple[tuple[Past, ...], bool]:
         """Read everybody who fits, in one pass over their lines; and whether that is all."""
         engine = type(shop.engine)(shop.path, shop.manifest)
-        lines = few(engine.events(None, shop.until), shop.config.roles)
+        lines = few(shop.events(engine=engine), shop.config.roles)
         chosen, whole = _chosen(engine.run(people(lines)), self.bounds)
         names, runs, parts = _encoded(chosen), list[Past](), list[Lines]()
         for batch in engine.batches(lines.drop("event_id"), BATCH):

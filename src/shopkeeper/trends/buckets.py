@@ -22,6 +22,7 @@ from shopkeeper.trends.rules import HOUR, Series
 from shopkeeper.trends.settings import Settings
 from shopkeeper.warehouse import clock, compaction
 from shopkeeper.warehouse.manifest import Segment
+from shopkeeper.warehouse.traffic import FACTS
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -140,6 +141,7 @@ class Buckets:
         self._told: tuple[str, ...] = ()
         self._shelf: dict[str, str] = {}
         self._items: str | None = None
+        self._labels: str | None = None  # the table of who is a bot
 
     def keep(self, width: int, days: int) -> None:
         """Also keep buckets of this width (minutes), at least so long (days); counted with the next update."""
@@ -186,12 +188,17 @@ class Buckets:
         now = self.now
         self._forget()
         self.now, self._items = now, shop.manifest.tables.get("items")
+        self._labels = shop.manifest.tables.get(FACTS)
         self._told = inputs.read_told(shop.engine, self.settings.categories)
         self._shelf = inputs.read_shelf(shop.engine, self._told)
 
     def _new_shelf(self, shop: Shop, gone: Sequence[Segment]) -> bool:
         """Move what counted for items whose category has changed; true where everything must be counted anew."""
-        items = shop.manifest.tables.get("items")
+        items, labels = shop.manifest.tables.get("items"), shop.manifest.tables.get(FACTS)
+        if labels != self._labels:  # who is a person is known better now
+            self.now = 0
+            self._start(shop)
+            return True
         if items == self._items:
             return False
         told = inputs.read_told(shop.engine, self.settings.categories)

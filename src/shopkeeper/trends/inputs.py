@@ -15,9 +15,9 @@ from shopkeeper.events.pseudonyms import GUEST
 from shopkeeper.shop import Shop
 from shopkeeper.trends import settings
 from shopkeeper.trends.rules import Series
-from shopkeeper.warehouse.clock import HUMAN
 from shopkeeper.warehouse.engine import Engine
 from shopkeeper.warehouse.manifest import Segment
+from shopkeeper.warehouse.traffic import counted, labelled
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -132,7 +132,7 @@ def cells(events: Any, shelf: Any | None, unit: str = "m", *, each_item: bool = 
     """
     rows = events.select(
         "line", "item_id", kind=events.event, channel=channel(events), at=events.ts.truncate(unit),
-        human=(events.traffic.isnull() | events.traffic.isin(HUMAN)).cast("int64"),
+        human=counted(events).cast("int64"),
         value=events.value.cast("float64").fill_null(0.0),
         sold=(events.price.cast("float64") * events.quantity.fill_null(1.0)).fill_null(0.0))
     if shelf is None:
@@ -162,15 +162,15 @@ def doings(events: Any, kind: str) -> Any:
     return rows.select(person=ibis.coalesce(rows.customer_id, rows.anonymous_id), ts=rows.ts, event_id=rows.event_id)
 
 
-def of_series(counted: Any, series: Series, human_only: bool = True) -> Any:
+def of_series(rows: Any, series: Series, human_only: bool = True) -> Any:
     """Expression: what a series counts, by `at`: at, amount (events, or money in units of 0.0001)."""
     for name in ("kind", "channel", "category"):
         wanted = getattr(series, name)
         if wanted is not None:
-            counted = counted.filter(counted[name] == wanted)
+            rows = rows.filter(rows[name] == wanted)
     if human_only:
-        counted = counted.filter(counted.human == 1)
-    return counted.group_by("at").aggregate(amount=counted[series.column].sum().cast("float64"))
+        rows = rows.filter(rows.human == 1)
+    return rows.group_by("at").aggregate(amount=rows[series.column].sum().cast("float64"))
 
 
 def read_told(engine: Engine, n: int) -> tuple[str, ...]:
@@ -197,13 +197,13 @@ def read_cells(engine: Engine, told: Collection[str], start: int | None = None, 
                unit: str = "m") -> pa.Table:
     """The table of `cells` over a span (microseconds UTC; None is open)."""
     shelf = shelved(engine.table("items"), told) if engine.has("items") else None
-    return engine.run(cells(engine.events(start, until), shelf, unit))
+    return engine.run(cells(labelled(engine, engine.events(start, until)), shelf, unit))
 
 
 def read_cells_of(engine: Engine, items: Sequence[str], start: int | None = None) -> pa.Table:
     """The cells of some items, one for each item, without a category."""
     wanted = ibis.memtable(pa.table({"wanted": pa.array(items, pa.string())}))
-    events = engine.events(start)
+    events = labelled(engine, engine.events(start))
     events = events.semi_join(wanted, [events.item_id == wanted.wanted])
     return engine.run(cells(events, None, each_item=True))
 
@@ -237,8 +237,8 @@ def read_series(shop: Shop, series: Series, width: int, start: int, until: int) 
     told = read_told(shop.engine, settings.read(shop.path).categories) if series.category is not None else ()
     end = until if shop.until is None else min(until, shop.until)
     shelf = shelved(shop.engine.table("items"), told) if told else None
-    counted = cells(shop.engine.events(start, end), shelf, "h" if width == 60 else "m")
-    table = shop.engine.run(of_series(counted, series))
+    found = cells(labelled(shop.engine, shop.engine.events(start, end)), shelf, "h" if width == 60 else "m")
+    table = shop.engine.run(of_series(found, series))
     place = (table["at"].cast(pa.int64()).to_numpy() - start) // (width * MINUTE)
     counts: Floats = np.zeros((until - start) // (width * MINUTE))
     np.add.at(counts, place, table["amount"].to_numpy())

@@ -72,7 +72,7 @@ def counts(shop: Shop, *, series: Series = EVERYTHING, span: Span = LATELY,
         series: What to count.
         span: Which buckets.
         by: What to tell apart.
-        people: Only what people did, without bots.
+        people: Only what people did, also where the shop is asked with all traffic.
         n: How many lines to give, the largest first.
 
     Returns:
@@ -90,7 +90,7 @@ def counts(shop: Shop, *, series: Series = EVERYTHING, span: Span = LATELY,
     told = inputs.read_told(shop.engine, settings.read(shop.path).categories)
     end = until if shop.until is None else min(until, shop.until)
     cells = inputs.read_cells(shop.engine, told, start, end, "m" if span.per == "minute" else "h")
-    found = _summed(_chosen(cells, series, people), _column(series, by), by, series.unit)
+    found = _summed(_chosen(cells, series, shop.leaves_out() or people), _column(series, by), by, series.unit)
     left, order = _largest(found, n)
     local = local_times(left["at"].cast(pa.int64()).to_numpy(), shop.config.timezone)
     table = pa.table({"at": left["at"], "local": pa.array(local, pa.timestamp("us")), "name": left["name"],

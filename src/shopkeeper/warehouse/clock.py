@@ -8,14 +8,9 @@ import ibis
 
 from shopkeeper.events.schema import MONEY_COLUMNS, SERVICE
 from shopkeeper.warehouse.engine import Engine
+from shopkeeper.warehouse.traffic import human
 
 DAY = 86_400_000_000  # microseconds
-HUMAN = ("human",)
-
-
-def human(events: Any) -> Any:
-    """The events of people: traffic that no label calls anything else."""
-    return events.filter(events.traffic.isnull() | events.traffic.isin(HUMAN))
 
 
 def latest(engine: Engine, until: int | None = None) -> int:
@@ -30,7 +25,7 @@ def latest(engine: Engine, until: int | None = None) -> int:
     start, span = (newest if until is None else min(newest, until - 1)), DAY
     while start >= first:
         start, span = start - span, span * 8
-        events = human(engine.events(start if start > first else None, until))
+        events = human(engine, engine.events(start if start > first else None, until))
         events = events.filter(events.ts <= events.received_at, events.source.isnull() | (events.source != SERVICE))
         found = engine.run(events.aggregate(last=events.ts.max()))["last"][0].cast("int64").as_py()
         if found is not None:

@@ -31,6 +31,7 @@ from shopkeeper.warehouse.changes import Changes
 from shopkeeper.warehouse.digests import CONFLICT
 from shopkeeper.warehouse.journal import Arrived, Counts, Damage, Frame, Opened, Torn
 from shopkeeper.warehouse.manifest import Import, Manifest, Segment
+from shopkeeper.warehouse.traffic import ranges
 from shopkeeper.warehouse.segments import Settled
 from shopkeeper.warehouse.store import Store, Writer, durable_write, held, sync_folder
 from shopkeeper.words import Sentence, say
@@ -191,6 +192,7 @@ class _Fold:
 
     def __init__(self, writer: Writer, keys: Keys, kinds: Mapping[str, Role], progress: Progress) -> None:
         self.writer, self.keys, self.kinds, self.progress = writer, keys, kinds, progress
+        self.ranges = ranges(writer.store.path)
         self.books: dict[Group, _Books] = {}
         self.owner: list[Group] = []  # of each request
         # of each record that the cleaner accepted, in order: its request, and how many rows it has
@@ -268,7 +270,7 @@ class _Fold:
         rows = []
         for source, waiting in self.waiting.items():
             requests = Requests.joined(waiting)
-            judged = judge_events(requests, source, self.kinds, self.keys)
+            judged = judge_events(requests, source, self.kinds, self.keys, ranges=self.ranges)
             self._rejected(judged, requests)
             rows.append(judged.rows)
         self.waiting, self.size = {}, (0, 0)

@@ -27,6 +27,7 @@ from shopkeeper.errors import BadInput, Refusal
 from shopkeeper.events import mapping as mappings
 from shopkeeper.events import readers
 from shopkeeper.events import dialects
+from shopkeeper.events.agents import NO_RANGES, Ranges
 from shopkeeper.events.cleaning import Cleaned, Cleaner, TableCleaner, original
 from shopkeeper.events.dialects.reading import Reading, mapping_of, rows_of
 from shopkeeper.events.items import in_parts
@@ -104,6 +105,7 @@ class Task:
     options: readers.ReadOptions
     name: str = "table"  # of what is in memory and has none
     dialect: str | None = None  # None: recognised
+    ranges: Ranges = NO_RANGES  # networks of crawlers
 
 
 @dataclass
@@ -390,7 +392,7 @@ def _plan(task: Task, names: Sequence[str], source: str, strict: mappings.Strict
 def _cleaner(plan: mappings.Plan, task: Task, source: str) -> Cleaner | TableCleaner:
     if task.table != "events":
         return TableCleaner(plan, task.table, task.keys, source)
-    return Cleaner(plan, task.kinds, task.keys, source, task.received_at, originals=False)
+    return Cleaner(plan, task.kinds, task.keys, source, task.received_at, originals=False, ranges=task.ranges)
 
 
 def _keeper(writer: Writer, number: str, tally: Tally) -> Callable[[RawBatch], RawBatch]:

@@ -54,6 +54,11 @@ PUBLISHED: Mapping[str, Published] = {table.name: table for table in (
         ("salt", pa.string()), *((name, pa.int64()) for name in ("start", "until", "stopped"))]),
               "One row an experiment: which two ways answer a question, the share of people who get the second, and "
               "from when to when (microseconds UTC; null: open)."),
+    Published("facts/traffic", pa.schema([
+        ("person", pa.string()), ("label", pa.string()), ("score", pa.float64()), ("reason", pa.string()),
+        ("events", pa.int64()), ("since", TIME), ("until", TIME)]),
+              "One row a person whom a label calls something else than human by what was done: how sure that is, why, "
+              "and over which events.", ("person",)),
     Published("facts/stockout_risk", pa.schema([("item_id", pa.string()), ("day", pa.date32()),
                                                 ("probability", pa.float64())]),
               "One row an item and day to come: the chance that it is sold out by then."),
