@@ -23,6 +23,7 @@ from typing import Any
 
 from shopkeeper.asking import Progress, silent
 from shopkeeper.errors import BadInput, MixedCurrencies, NotAShop, Refusal, ShopBusy, UnknownName
+from shopkeeper.events.dialects.synonyms import SYNONYMOUS
 from shopkeeper.events.mapping import Mapping
 from shopkeeper.events.pseudonyms import GUEST, Keys, pseudonym
 from shopkeeper.events.readers import ReadOptions
@@ -51,6 +52,7 @@ class ShopConfig:
         timezone: IANA zone in which days, weeks and hours are cut.
         gap_minutes: Silence after which a new session begins.
         kinds: Kinds of event that this shop declares beside the standard ones, with the role that each plays.
+        synonyms: What exports of this shop's back office call a column -> our column.
     """
 
     name: str = ""
@@ -58,6 +60,7 @@ class ShopConfig:
     timezone: str = "UTC"
     gap_minutes: int = 30
     kinds: Rows[str, Role] = field(default_factory=dict)
+    synonyms: Rows[str, str] = field(default_factory=dict)
 
     @property
     def roles(self) -> dict[str, Role]:
@@ -67,12 +70,13 @@ class ShopConfig:
     def to_toml(self) -> str:
         """The settings as `shop.toml` text."""
         kinds = "\n".join(f'{kind} = "{role}"' for kind, role in self.kinds.items())
+        synonyms = "\n".join(f"{_quoted(theirs)} = {_quoted(ours)}" for theirs, ours in self.synonyms.items())
         return (f"[shop]\nname = {_quoted(self.name)}\n"
                 f"currency = {_quoted(self.currency)}  # ISO 4217; empty: the only currency of the log\n"
                 f"timezone = {_quoted(self.timezone)}  # days, weeks and hours are cut in this zone\n\n"
                 f"[sessions]\ngap_minutes = {self.gap_minutes}\n\n"
                 "[kinds]  # kinds of your own: play = \"interest\" (or intent, conversion, feedback, context)\n"
-                f"{kinds}\n")
+                f"{kinds}\n" + (f"\n[synonyms]\n{synonyms}\n" if synonyms else ""))
 
     @classmethod
     def read(cls, path: Path) -> ShopConfig:
@@ -85,7 +89,8 @@ class ShopConfig:
             data = tomllib.loads(path.read_text("utf-8"))
             shop, sessions, kinds = data.get("shop", {}), data.get("sessions", {}), data.get("kinds", {})
             config = cls(str(shop.get("name", "")), str(shop.get("currency", "")).upper(),
-                         str(shop.get("timezone", "UTC")), int(sessions.get("gap_minutes", 30)), dict(kinds))
+                         str(shop.get("timezone", "UTC")), int(sessions.get("gap_minutes", 30)), dict(kinds),
+                         dict(data.get("synonyms", {})))
         except (OSError, AttributeError, TypeError, ValueError) as wrong:
             raise BadInput(say("{path} cannot be read: {wrong}", path=str(path), wrong=str(wrong)),
                            do=[say("mend the file, or move it away to get a fresh one.")],
@@ -100,6 +105,11 @@ class ShopConfig:
             raise _wrong(path, "currency", self.currency, say("three letters, such as EUR; or none"))
         if not 1 <= self.gap_minutes <= 24 * 60:
             raise _wrong(path, "gap_minutes", self.gap_minutes, say("a number of minutes from 1 to 1440"))
+        for theirs, ours in self.synonyms.items():
+            if ours not in SYNONYMOUS:
+                raise BadInput(say("{path} says that {theirs} is {ours}.", path=str(path), theirs=repr(theirs),
+                                   ours=repr(ours)), do=[say("one of: {names}", names=", ".join(SYNONYMOUS))],
+                               why=say("a synonym gives a column of an order a further name."))
         for kind, role in self.kinds.items():
             if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", kind):
                 raise _wrong(path, "kinds", kind, say("lower-case letters, digits and underscores, such as play"))
@@ -285,7 +295,7 @@ class Shop:
         mapping = mapping if isinstance(mapping, Mapping) else Mapping(columns=mapping or {})
         reading = {key: value for key, value in options.items() if key != "dialect"}
         return Task(mapping, table, self.config.roles, self.keys(), moment, ReadOptions(**reading), name,
-                    options.get("dialect"), ranges(self.path))
+                    options.get("dialect"), ranges(self.path), self.config.synonyms)
 
     def keys(self) -> Keys:
         """The shop's two keys."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import ibis
 
 from shopkeeper.events.schema import MONEY_COLUMNS, SERVICE

@@ -31,9 +31,9 @@ from shopkeeper.warehouse.changes import Changes
 from shopkeeper.warehouse.digests import CONFLICT
 from shopkeeper.warehouse.journal import Arrived, Counts, Damage, Frame, Opened, Torn
 from shopkeeper.warehouse.manifest import Import, Manifest, Segment
-from shopkeeper.warehouse.traffic import ranges
 from shopkeeper.warehouse.segments import Settled
 from shopkeeper.warehouse.store import Store, Writer, durable_write, held, sync_folder
+from shopkeeper.warehouse.traffic import ranges
 from shopkeeper.words import Sentence, say
 
 BATCH_RECORDS, BATCH_BYTES = 65_536, 32 << 20  # that are cleaned together, about

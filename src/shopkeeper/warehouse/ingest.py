@@ -24,9 +24,8 @@ import pyarrow.compute as pc
 
 from shopkeeper.asking import Progress, silent
 from shopkeeper.errors import BadInput, Refusal
+from shopkeeper.events import dialects, readers
 from shopkeeper.events import mapping as mappings
-from shopkeeper.events import readers
-from shopkeeper.events import dialects
 from shopkeeper.events.agents import NO_RANGES, Ranges
 from shopkeeper.events.cleaning import Cleaned, Cleaner, TableCleaner, original
 from shopkeeper.events.dialects.reading import Reading, mapping_of, rows_of
@@ -106,6 +105,7 @@ class Task:
     name: str = "table"  # of what is in memory and has none
     dialect: str | None = None  # None: recognised
     ranges: Ranges = NO_RANGES  # networks of crawlers
+    synonyms: Mapping[str, str] = field(default_factory=dict)  # their header -> our column
 
 
 @dataclass
@@ -327,9 +327,9 @@ def _jobs(source: Source, task: Task, spill: Path, tally: Tally, progress: Progr
         batch, name, loose = keep(read) if keep else read, opened.name, opened.kind == "jsonl"
         if spoken is not None:
             tally.dialects[name] = spoken.name
-            reading = reading or Reading(spoken, name)
+            reading = reading or Reading(spoken, name, task.synonyms)
             batch, loose = reading.batch(batch), loose or not spoken.fast
-        if last and loose and spoken is None and opened.columns:  # its records differ; a mapped column need not be in each batch
+        if last and loose and spoken is None and opened.columns:  # a mapped column need not be in each batch
             mappings.check_seen(task.mapping, opened.columns, name)
         strict: mappings.Strictness = "nothing" if cleaner else "needed" if loose else "all"
         if batch.table.num_rows:
@@ -356,7 +356,7 @@ def _spoken(source: Source, task: Task, spill: Path) -> tuple[dialects.Dialect |
         return None, task  # whoever says how to read it is believed
     with _open(source, spill, task) as opened:
         first = next(iter(opened), None)
-        columns = list(opened.columns)
+        columns = [task.synonyms.get(name, name) for name in opened.columns]
     found = dialects.named(task.dialect) if task.dialect is not None else None
     if found is None and first is not None:
         found = dialects.recognise(columns, rows_of(first.table.slice(0, _LOOKED_AT)))
@@ -475,7 +475,7 @@ def _originals(seen: Sequence[_Seen], records: npt.NDArray[np.int64], task: Task
             continue
         start = one.first
         spoken, own = _spoken(one.source, task, spill)
-        reading = None if spoken is None else Reading(spoken, "")
+        reading = None if spoken is None else Reading(spoken, "", task.synonyms)
         for _, read, _ in _batches(one.source, own, spill, Tally(), silent):
             batch = read if reading is None else reading.batch(read)
             here = wanted[(wanted >= start) & (wanted < start + batch.table.num_rows)]
