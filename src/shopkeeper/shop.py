@@ -52,7 +52,7 @@ class ShopConfig:
         timezone: IANA zone in which days, weeks and hours are cut.
         gap_minutes: Silence after which a new session begins.
         kinds: Kinds of event that this shop declares beside the standard ones, with the role that each plays.
-        synonyms: What exports of this shop's back office call a column -> our column.
+        synonyms: Headers of its files -> what they mean in a dialect, or in the event table.
     """
 
     name: str = ""
@@ -70,13 +70,14 @@ class ShopConfig:
     def to_toml(self) -> str:
         """The settings as `shop.toml` text."""
         kinds = "\n".join(f'{kind} = "{role}"' for kind, role in self.kinds.items())
-        synonyms = "\n".join(f"{_quoted(theirs)} = {_quoted(ours)}" for theirs, ours in self.synonyms.items())
+        synonyms = "\n".join(f"{_quoted(theirs)} = {_quoted(meant)}" for theirs, meant in self.synonyms.items())
+        synonyms = f"\n[synonyms]  # a header of your files = what it means\n{synonyms}\n" if synonyms else ""
         return (f"[shop]\nname = {_quoted(self.name)}\n"
                 f"currency = {_quoted(self.currency)}  # ISO 4217; empty: the only currency of the log\n"
                 f"timezone = {_quoted(self.timezone)}  # days, weeks and hours are cut in this zone\n\n"
                 f"[sessions]\ngap_minutes = {self.gap_minutes}\n\n"
                 "[kinds]  # kinds of your own: play = \"interest\" (or intent, conversion, feedback, context)\n"
-                f"{kinds}\n" + (f"\n[synonyms]\n{synonyms}\n" if synonyms else ""))
+                f"{kinds}\n{synonyms}")
 
     @classmethod
     def read(cls, path: Path) -> ShopConfig:
@@ -90,7 +91,7 @@ class ShopConfig:
             shop, sessions, kinds = data.get("shop", {}), data.get("sessions", {}), data.get("kinds", {})
             config = cls(str(shop.get("name", "")), str(shop.get("currency", "")).upper(),
                          str(shop.get("timezone", "UTC")), int(sessions.get("gap_minutes", 30)), dict(kinds),
-                         dict(data.get("synonyms", {})))
+                         {str(theirs): str(meant) for theirs, meant in data.get("synonyms", {}).items()})
         except (OSError, AttributeError, TypeError, ValueError) as wrong:
             raise BadInput(say("{path} cannot be read: {wrong}", path=str(path), wrong=str(wrong)),
                            do=[say("mend the file, or move it away to get a fresh one.")],

@@ -29,6 +29,7 @@ from shopkeeper.events import mapping as mappings
 from shopkeeper.events.agents import NO_RANGES, Ranges
 from shopkeeper.events.cleaning import Cleaned, Cleaner, TableCleaner, original
 from shopkeeper.events.dialects.reading import Reading, mapping_of, rows_of
+from shopkeeper.events.dialects.synonyms import renamed
 from shopkeeper.events.items import in_parts
 from shopkeeper.events.pseudonyms import VAULT, Keys, seal
 from shopkeeper.events.raw import Broken, RawBatch, encode_records
@@ -105,7 +106,7 @@ class Task:
     name: str = "table"  # of what is in memory and has none
     dialect: str | None = None  # None: recognised
     ranges: Ranges = NO_RANGES  # networks of crawlers
-    synonyms: Mapping[str, str] = field(default_factory=dict)  # their header -> our column
+    synonyms: Mapping[str, str] = field(default_factory=dict)  # headers of a source -> what they mean in a dialect
 
 
 @dataclass
@@ -227,6 +228,21 @@ def _of_a_shop(path: Path) -> bool:
 
 
 def _open(source: Source, spill: Path, task: Task) -> readers.Source:
+    """A source of any kind, opened, under the names that the shop's synonyms give its columns."""
+    opened = _opened_as_it_is(source, spill, task)
+    if task.synonyms and task.table == "events" and not _said(task):
+        opened.parts = renamed(opened.parts, task.synonyms)
+    return opened
+
+
+def _said(task: Task) -> bool:
+    """Whether the user says how to read the columns, and is believed."""
+    said = task.mapping
+    return task.dialect == dialects.COLUMNS or (task.dialect is None and bool(said.columns or said.kinds
+                                                                              or said.constants))
+
+
+def _opened_as_it_is(source: Source, spill: Path, task: Task) -> readers.Source:
     """A source of any kind, opened: a file, a list of dicts, or a table in memory."""
     if isinstance(source, str | os.PathLike):
         return readers.open_source(Path(source), spill=spill, options=task.options)
@@ -350,13 +366,11 @@ def _jobs(source: Source, task: Task, spill: Path, tally: Tally, progress: Progr
 def _spoken(source: Source, task: Task, spill: Path) -> tuple[dialects.Dialect | None, Task]:
     """The dialect of a source, said or recognised, and the task with what it says of such sources."""
     said = task.mapping
-    if task.dialect == dialects.COLUMNS or task.table != "events":
+    if task.table != "events" or _said(task):
         return None, task
-    if task.dialect is None and (said.columns or said.kinds or said.constants):
-        return None, task  # whoever says how to read it is believed
     with _open(source, spill, task) as opened:
         first = next(iter(opened), None)
-        columns = [task.synonyms.get(name, name) for name in opened.columns]
+        columns = list(opened.columns)
     found = dialects.named(task.dialect) if task.dialect is not None else None
     if found is None and first is not None:
         found = dialects.recognise(columns, rows_of(first.table.slice(0, _LOOKED_AT)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from shopkeeper.events.dialects.base import Dialect, Field, Row, text_of
-from shopkeeper.events.dialects.orders import cell
+from shopkeeper.events.dialects.exports import cell
 from shopkeeper.events.dialects.values import number, said
 
 _STARS = {"好评": "5", "中评": "3", "差评": "1", "positive": "5", "negative": "1", "neutral": "3"}
