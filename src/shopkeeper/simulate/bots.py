@@ -49,7 +49,7 @@ class Round:
     """Visits of one kind on a day; arrays of (v,).
 
     Attributes:
-        visitor: Numbers of the visitors, as in `Numbers.visitors`.
+        visitor: Numbers of the visitors, as in `Numbers.machines`.
         size: Hits of each visit.
         start: Seconds after midnight.
         agent, country, device, network: Rows of `_AGENTS`, `_FROM`, DEVICES and the networks.
@@ -116,7 +116,7 @@ class Bots:
         size = _within(np.minimum(1 + rng.geometric(1 / 25, 1 + owed // 10), 200), owed)
         n, total = len(size), int(size.sum())
         which = rng.integers(0, len(CRAWLERS), n)
-        return Round(numbers.take("visitors", n), size, rng.random(n) * 86_000, which,
+        return Round(numbers.take("machines", n), size, rng.random(n) * 86_000, which,
                      np.full(n, _FROM.index("US")), np.full(n, DEVICES.index("desktop")), which,
                      on_sale[rng.integers(0, len(on_sale), total)], 0.5 + rng.exponential(3.0, total))
 
@@ -141,7 +141,7 @@ class Bots:
         device, country = rng.integers(0, len(DEVICES), len(size)), rng.integers(0, len(_FROM), len(size))
         hour, first = rng.random(len(size)) * 22 * 3_600, np.array([_AGENTS.index(browser(one, day)) for one in device])
         agent = first[crowd] if len(size) else crowd
-        return Round(numbers.take("visitors", n), np.ones(n, np.int64), hour[crowd] + rng.random(n) * 3_599, agent,
+        return Round(numbers.take("machines", n), np.ones(n, np.int64), hour[crowd] + rng.random(n) * 3_599, agent,
                      country[crowd], device[crowd], 60 + rng.integers(0, 5, n) + 5 * (crowd % 8), np.full(n, -1),
                      np.zeros(n))
 
@@ -164,7 +164,7 @@ class Bots:
         out = np.empty(len(who), np.int64)
         for row, one in enumerate(who.tolist()):
             if (group, one) not in self.names:
-                self.names[group, one] = int(numbers.take("visitors", 1)[0])
+                self.names[group, one] = int(numbers.take("machines", 1)[0])
             out[row] = self.names[group, one]
         return out
 
@@ -187,7 +187,7 @@ def _told(visits: Round, kind: Ints, items: Any, numbers: Numbers, midnight: int
     visit, item = visit[order], visits.item[order]
     texts = {"user_agent": (_AGENTS, visits.agent), "country": (_FROM, visits.country),
              "device": (DEVICES, visits.device), "ip_prefix": (networks(512, 180).to_pylist(), visits.network)}
-    visitor, at = numbered("v-", visits.visitor, 7), pa.array(visit)
+    visitor, at = numbered("w-", visits.visitor, 7), pa.array(visit)
     columns: dict[str, Any] = {name: pa.nulls(total, _SCHEMA.field(name).type) for name in _COLUMNS}
     columns |= {name: pa.array(words).take(pa.array(rows[visit])) for name, (words, rows) in texts.items()}
     columns |= {

@@ -100,6 +100,7 @@ class Numbers:
     orders: int = 0
     requests: int = 0
     visitors: int = 0
+    machines: int = 0  # apart from the visitors: a person comes again under her own name, not under that of a bot
 
     def take(self, name: str, n: int) -> Ints:
         """The next n numbers of a kind.
