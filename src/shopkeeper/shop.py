@@ -23,7 +23,6 @@ from typing import Any
 
 from shopkeeper.asking import Progress, silent
 from shopkeeper.errors import BadInput, MixedCurrencies, NotAShop, Refusal, ShopBusy, UnknownName
-from shopkeeper.events.dialects.synonyms import SYNONYMOUS
 from shopkeeper.events.mapping import Mapping
 from shopkeeper.events.pseudonyms import GUEST, Keys, pseudonym
 from shopkeeper.events.readers import ReadOptions
@@ -106,11 +105,6 @@ class ShopConfig:
             raise _wrong(path, "currency", self.currency, say("three letters, such as EUR; or none"))
         if not 1 <= self.gap_minutes <= 24 * 60:
             raise _wrong(path, "gap_minutes", self.gap_minutes, say("a number of minutes from 1 to 1440"))
-        for theirs, ours in self.synonyms.items():
-            if ours not in SYNONYMOUS:
-                raise BadInput(say("{path} says that {theirs} is {ours}.", path=str(path), theirs=repr(theirs),
-                                   ours=repr(ours)), do=[say("one of: {names}", names=", ".join(SYNONYMOUS))],
-                               why=say("a synonym gives a column of an order a further name."))
         for kind, role in self.kinds.items():
             if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", kind):
                 raise _wrong(path, "kinds", kind, say("lower-case letters, digits and underscores, such as play"))

@@ -343,7 +343,7 @@ def _jobs(source: Source, task: Task, spill: Path, tally: Tally, progress: Progr
         batch, name, loose = keep(read) if keep else read, opened.name, opened.kind == "jsonl"
         if spoken is not None:
             tally.dialects[name] = spoken.name
-            reading = reading or Reading(spoken, name, task.synonyms)
+            reading = reading or Reading(spoken, name)
             batch, loose = reading.batch(batch), loose or not spoken.fast
         if last and loose and spoken is None and opened.columns:  # a mapped column need not be in each batch
             mappings.check_seen(task.mapping, opened.columns, name)
@@ -489,7 +489,7 @@ def _originals(seen: Sequence[_Seen], records: npt.NDArray[np.int64], task: Task
             continue
         start = one.first
         spoken, own = _spoken(one.source, task, spill)
-        reading = None if spoken is None else Reading(spoken, "", task.synonyms)
+        reading = None if spoken is None else Reading(spoken, "")
         for _, read, _ in _batches(one.source, own, spill, Tally(), silent):
             batch = read if reading is None else reading.batch(read)
             here = wanted[(wanted >= start) & (wanted < start + batch.table.num_rows)]

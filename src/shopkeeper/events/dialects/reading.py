@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping as Rows
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -56,12 +55,10 @@ class Reading:
     Args:
         dialect: Its.
         source: Its name, for people.
-        synonyms: Their headers -> columns of ours, of the shop's own.
     """
 
     dialect: Dialect
     source: str
-    synonyms: Rows[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._state = self.dialect.state() if self.dialect.state else None
@@ -75,7 +72,6 @@ class Reading:
         """
         if not raw.table.num_rows:
             return raw
-        raw = self._renamed(raw)
         if not self._begun:
             self._check(raw.table.column_names)
         if self.dialect.fast:
@@ -99,14 +95,6 @@ class Reading:
             raise self._refusal(broken[0])
         self._begun = True
         return RawBatch(_table(out), np.asarray(lines, dtype=np.int64), [*raw.broken, *broken])
-
-    def _renamed(self, raw: RawBatch) -> RawBatch:
-        names = raw.table.column_names
-        if not self.synonyms.keys() & set(names):
-            return raw
-        taken = set(names)
-        new = [name if (ours := self.synonyms.get(name, name)) in taken else ours for name in names]
-        return replace(raw, table=raw.table.rename_columns(new))
 
     def _set_aside(self, wrong: Unfit, row: Row, line: int) -> Broken:
         detail = say("{field} does not fit {title}: {what}", field=wrong.field, title=self.dialect.title,
