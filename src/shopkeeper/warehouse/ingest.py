@@ -378,7 +378,7 @@ def _spoken(source: Source, task: Task, spill: Path) -> tuple[dialects.Dialect |
         return None, task
     bare = bool(found.headerless) and found.missing(columns) != ()
     options = replace(task.options, header=found.headerless) if bare else task.options
-    return found, replace(task, mapping=mapping_of(found, said), options=options)
+    return found, replace(task, mapping=mapping_of(found, said), options=options, dialect=found.name)
 
 
 def _check_readable(plan: mappings.Plan, batch: RawBatch, cleaned: Cleaned, source: str) -> None:

@@ -107,12 +107,12 @@ def test_shopify_a_checkout_that_completes_twice_counts_once(tmp_path: Path) -> 
 def test_shopify_an_order_of_two_lines_has_its_money_once_and_one_time(tmp_path: Path) -> None:
     rows = [row for row in stored(tmp_path, "shopify-orders.csv") if row.get("order_id") == "#1001"]
     assert [(row["line"], row["item_id"], row.get("value"), row.get("shipping")) for row in rows] == [
-        (0, "TEA-100", Decimal("21.0000"), Decimal("4.9000")), (1, "CUP-1", None, None)]
+        (0, "TEA-100", Decimal("18.2838"), Decimal("4.9000")), (1, "CUP-1", None, None)]
     assert len({(row["ts"], row["customer_id"], row["currency"], row["event_id"]) for row in rows}) == 1
 
 
 def test_shopify_what_was_not_paid_is_no_purchase_and_a_guest_is_nobody(tmp_path: Path) -> None:
-    rows = {row["order_id"]: row for row in stored(tmp_path, "shopify-orders.csv")}
+    rows = {row["order_id"]: row for row in stored(tmp_path, "shopify-orders.csv") if row["event"] != "refund"}
     assert [rows[name]["event"] for name in ("#1002", "#1003", "#1004", "#1005")] == [
         "purchase", "purchase", "cancel_order", "begin_checkout"]
     assert rows["#1003"]["anonymous_id"] == "order:#1003"

@@ -153,14 +153,15 @@ def _dialect(name: str, title: str, documented: str, marks: tuple[tuple[str, ...
 
 
 _ORDER, _TITLE, _STATUS = (*ORDER["order_id"], "order_id"), (*ORDER["title"], "title"), (*ORDER["status"], "status")
+_TOTAL = (*TOTALS, "paid", "line_paid", "goods", "amount")
 TAOBAO = _dialect("taobao-orders", "淘宝 / 天猫 (Taobao, Tmall) orders", "https://open.taobao.com/api.htm?docId=47&docType=2",
                   (_ORDER, _TITLE, ("买家会员名", "买家", "买家昵称", "买家旺旺", "旺旺", "子订单编号", "customer_id"),
-                   (*PAID_AT, "订单创建时间", "ts"), tuple({*TOTALS, "paid", "amount", "goods"})))
+                   (*PAID_AT, "订单创建时间", "ts"), _TOTAL))
 JD = _dialect("jd-orders", "京东 (JD) orders", "https://helpcenter.jd.com/",
               (_ORDER, _TITLE, ("下单帐号", "下单账号", "京东价", "结算金额"), ("下单时间", "付款确认时间", "付款时间"),
-               _STATUS, tuple({*TOTALS, "paid", "amount", "goods"})))
+               _STATUS, _TOTAL))
 YOUZAN = _dialect("youzan-orders", "有赞 (Youzan) orders", "https://help.youzan.com/",
                   (_ORDER, (*_TITLE, "全部商品名称"), ("买家付款时间", "商品实际成交金额", "订单实付金额"), _STATUS,
-                   ORDER["quantity"], tuple({*TOTALS, "paid", "amount", "goods"})))
+                   ORDER["quantity"], _TOTAL))
 
 DIALECTS = (TAOBAO, JD, YOUZAN)

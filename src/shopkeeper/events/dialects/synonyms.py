@@ -56,9 +56,6 @@ PERSONAL: Mapping[str, tuple[str, ...]] = {
 }
 
 
-SYNONYMOUS = tuple(ORDER)
-
-
 def names(ours: str) -> str:
     """The headers of a column as a row of a dialect lists them; ours comes last, for a shop's own synonyms."""
     return "|".join((*ORDER[ours], ours))
