@@ -59,9 +59,5 @@ def recognise(columns: Sequence[str], first: Sequence[Row]) -> Dialect | None:
     ours = {spelling(name) for name in columns}
     if "event" in ours and ours & {"ts", "client_ts"} and ours & {"customer_id", "anonymous_id", "order_id"}:
         return None
-    bare = [one for one in DIALECTS.values() if one.headerless and one.kind is not None
-            and len(columns) == len(one.headerless) and columns[one.headerless.index(one.kind)] in one.kinds]
-    if bare:  # its first record stands where a header would
-        return bare[0]
-    fitting = [one for one in DIALECTS.values() if one.speaks(columns, first)]
-    return max(fitting, key=lambda one: len(one.marks), default=None)
+    fitting = [one for one in DIALECTS.values() if one.bare(columns) or one.speaks(columns, first)]
+    return max(fitting, key=lambda one: (one.bare(columns), len(one.marks)), default=None)

@@ -124,6 +124,11 @@ class Dialect:
             return False
         return self.fits is None or any(self.fits(row) for row in first)
 
+    def bare(self, columns: Sequence[str]) -> bool:
+        """Whether these are no names, but the first record of a file in this dialect that has no header."""
+        return (bool(self.headerless) and self.kind is not None and len(columns) == len(self.headerless)
+                and columns[self.headerless.index(self.kind)] in self.kinds)
+
     def missing(self, columns: Sequence[str]) -> tuple[str, ...]:
         """The names of which a source in this dialect must have one, and this one has none; empty where it fits."""
         there = set(columns)
@@ -198,8 +203,9 @@ def translate(dialect: Dialect, record: Row, state: Any = None) -> Row:
         ours["items"] = [_item(dialect, one) for one in listed(found[1], found[0])]
     if dialect.finish is not None:
         ours = dialect.finish(theirs, ours) if dialect.state is None else dialect.finish(theirs, ours, state)
-    left = {_free(dialect, name): value for name, value in theirs.items() if name not in used and not _empty(value)}
     named = {name.removeprefix(PROPS): value for name, value in ours.items() if not _empty(value)}
+    left = {_free(dialect, name, named): value for name, value in theirs.items()
+            if name not in used and not _empty(value)}
     return left | named
 
 
@@ -248,9 +254,10 @@ def _filled(fields: Sequence[Field], theirs: Row, used: set[str]) -> Row:
 def _item(dialect: Dialect, theirs: Row) -> Row:
     used: set[str] = set()
     ours = _filled(dialect.item, theirs, used)
-    left = {name if name not in _ITEM else f"{dialect.name}.{name}": value for name, value in theirs.items()
-            if name not in used and not _empty(value)}
-    return left | {name.removeprefix(PROPS): value for name, value in ours.items()}
+    named = {name.removeprefix(PROPS): value for name, value in ours.items()}
+    left = {f"{dialect.name}.{name}" if name in _ITEM or name in named else name: value
+            for name, value in theirs.items() if name not in used and not _empty(value)}
+    return left | named
 
 
 def _first(names: str, theirs: Row) -> tuple[str, Any] | None:
@@ -262,9 +269,9 @@ def _first(names: str, theirs: Row) -> tuple[str, Any] | None:
     return None
 
 
-def _free(dialect: Dialect, name: str) -> str:
-    """A name of theirs as a column that is none of ours."""
-    return f"{dialect.name}.{name}" if spelling(name) in _OURS else name
+def _free(dialect: Dialect, name: str, taken: Row) -> str:
+    """A name of theirs as a column that is none of ours, and that no row fills."""
+    return f"{dialect.name}.{name}" if spelling(name) in _OURS or name in taken else name
 
 
 def _written(fields: Sequence[Field], ours: Row) -> Row:
