@@ -11,6 +11,7 @@ import msgspec
 from shopkeeper.doors.http.asking import Asking
 from shopkeeper.doors.http.collect import Collecting
 from shopkeeper.doors.http.described import operations
+from shopkeeper.doors.http.dialects import Speaking
 from shopkeeper.doors.http.door import EVENTS, Call, Door, Handler, Path
 from shopkeeper.doors.http.guard import Guard
 from shopkeeper.doors.http.hot import NAME, Hot
@@ -32,7 +33,7 @@ _SCRIPT_KEPT = b"public, max-age=3600, stale-while-revalidate=86400"
 def door(service: Service, guard: Guard, desk: tuple[LiveDesk, Heard] | None = None) -> Door:
     """The application of a service; with a live desk, `next_items` is answered from memory."""
     collecting, asking = Collecting(service), Asking(service)
-    paths = [Path(EVENTS, ("POST",), collecting.events, "collect")]
+    paths = [Path(EVENTS, ("POST",), collecting.events, "collect"), *Speaking(service).paths()]
     for table in TABLES:
         paths += [Path(f"/v1/{table}", ("PUT", "PATCH", "DELETE"), collecting.table, "write"),
                   Path(f"/v1/{table}/{{id}}", ("PUT", "PATCH", "DELETE"), collecting.table, "write")]

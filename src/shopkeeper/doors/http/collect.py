@@ -17,11 +17,12 @@ from shopkeeper.errors import BadInput
 from shopkeeper.events.schema import TABLE_KEYS
 from shopkeeper.menu import Parameter
 from shopkeeper.warehouse.collector import Arrived, Ticket
-from shopkeeper.words import put, say
+from shopkeeper.words import Sentence, put, say
 
 LARGE = 128 * 1024  # bytes of records from which on they are judged beside the event loop
 VERBOSE = Parameter("verbose", "bool", default=False,
                     description=str(say("list every record in results, not only those that were not plainly stored.")))
+_NO_DETAILS: Mapping[int, Sentence] = {}
 _CHANGES: Mapping[str, Literal["put", "patch", "delete"]] = {"PUT": "put", "PATCH": "patch", "DELETE": "delete"}
 
 
@@ -36,7 +37,7 @@ class Collecting:
         received_at = time.time_ns() // 1000
         body = await bodies.read(call.receive, call.headers, self.service.settings)
         found = bodies.records(body, call.kind, self.service.settings)
-        return await self._taken(call, Arrived(found.text, _source(call), received_at, found.sent_at))
+        return await self._taken(call, Arrived(found.text, source(call), received_at, found.sent_at))
 
     async def table(self, call: Call) -> Reply:
         """Put, patch or delete rows of a table: one or many."""
@@ -44,7 +45,7 @@ class Collecting:
         change = _CHANGES[call.method]
         body = await bodies.read(call.receive, call.headers, self.service.settings)
         found = self._rows(call, table, change, body)
-        arrived = Arrived(found.text, _source(call), time.time_ns() // 1000, table=table, change=change)
+        arrived = Arrived(found.text, source(call), time.time_ns() // 1000, table=table, change=change)
         return await self._taken(call, arrived)
 
     async def _taken(self, call: Call, arrived: Arrived) -> Reply:
@@ -53,7 +54,7 @@ class Collecting:
         ticket = await self.service.take(arrived, LARGE)
         if call.caller is not None:
             call.caller.bucket.took(ticket.received)
-        return _account(ticket, bool(asked.get("verbose")), call.language)
+        return account(ticket, bool(asked.get("verbose")), call.language)
 
     def _rows(self, call: Call, table: str, change: str, body: bytes) -> Records:
         """The rows of a change: of the path, of the query string, or of the body."""
@@ -71,7 +72,8 @@ class Collecting:
         return found if change != "delete" else Records(_ids(found.text, key))
 
 
-def _source(call: Call) -> str:
+def source(call: Call) -> str:
+    """Who brought something, as the account names it."""
     return f"http:{call.caller.name if call.caller is not None else 'local'}"
 
 
@@ -106,14 +108,23 @@ def _ids(text: bytes, key: str) -> bytes:
     return encode([{key: one} if isinstance(one, str) else one for one in found])
 
 
-def _account(ticket: Ticket, verbose: bool, language: str) -> Reply:
-    """What became of the records: the counts, and each that was not plainly stored; all of them where asked for."""
+def account(ticket: Ticket, verbose: bool, language: str, details: Mapping[int, Sentence] = _NO_DETAILS) -> Reply:
+    """What became of the records: the counts, and each that was not plainly stored; all of them where asked for.
+
+    Args:
+        ticket: Of the request.
+        verbose: Whether every record is asked for.
+        language: `en` or `zh`.
+        details: Place -> what is wrong with a record, where the door knows better than the judge.
+    """
     if not (ticket.verdicts or verbose):
         return Reply(200, b'{"received":%d,"stored":%d,"duplicate":0,"quarantined":0,"results":[]}'
                      % (ticket.received, ticket.stored))
     counts = {name: getattr(ticket, name) for name in ("received", "stored", "duplicate", "quarantined")}
+    said = {verdict.index: details.get(verdict.index, verdict.detail) if verdict.outcome == "quarantined"
+            else verdict.detail for verdict in ticket.verdicts}
     told = {verdict.index: {"index": verdict.index, "outcome": verdict.outcome, "reason": verdict.reason,
-                            "detail": None if verdict.detail is None else put(verdict.detail, language),
+                            "detail": None if (detail := said[verdict.index]) is None else put(detail, language),
                             "event_id": verdict.event_id} for verdict in ticket.verdicts}
     results = [told[place] for place in sorted(told)]
     if verbose:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from shopkeeper.doors.http import values
 from shopkeeper.doors.http.asking import UPLOAD
 from shopkeeper.doors.http.collect import VERBOSE
+from shopkeeper.doors.http.dialects import BATCH, GA4, ROUTES
 from shopkeeper.doors.http.door import EVENTS
 from shopkeeper.doors.http.hot import BECAUSE, NAME
 from shopkeeper.events.schema import TABLE_KEYS, TABLES
@@ -63,7 +64,7 @@ class Operation:
 
 def operations() -> list[Operation]:
     """Every operation of the door, in the order in which people read them; imports the rooms."""
-    return [_events(), *(one for table in TABLES for one in _table(table)),
+    return [_events(), *_dialects(), *(one for table in TABLES for one in _table(table)),
             *(one for entry in MENU for one in _of_menu(entry)), *_server()]
 
 
@@ -72,6 +73,22 @@ def _events() -> Operation:
                      example={"events": [EVENT], "sent_at": "2026-10-31T18:30:01Z"}, gives="account")
 
 
+def _dialects() -> list[Operation]:
+    """What senders of Segment's libraries and of GA4's protocol post to."""
+    called = {"type": "track", "event": "Product Viewed", "messageId": "m-1", "anonymousId": "a-1",
+              "timestamp": "2026-10-31T18:30:00Z", "properties": {"product_id": "i-7"}}
+    payload = {"client_id": "a-1", "events": [{"name": "view_item", "params": {"items": [{"item_id": "i-7"}]}}]}
+    examples = {BATCH: {"batch": [called], "sentAt": "2026-10-31T18:30:01Z"}, GA4: payload}
+    summaries = {BATCH: _CALLED, GA4: _MEASURED}
+    return [Operation("POST", route, f"post_{route.strip('/').replace('/', '_').removeprefix('v1_')}", "collect",
+                      str(summaries.get(route, _ONE_CALLED)), "collect", (VERBOSE,),
+                      example=examples.get(route, called), gives="account") for route in ROUTES]
+
+
+_CALLED = say("Take calls in Segment's form (RudderStack's, too), many at once; the write key is a key with the scope "
+              "collect.")
+_ONE_CALLED = say("Take one call in Segment's form.")
+_MEASURED = say("Take events of GA4's Measurement Protocol; api_secret is a key with the scope collect.")
 _EVENTS = say("Take events: one, many, or one a line. Each is on disk before the answer.")
 _PUT = say("Put rows: what a row had before is replaced.")
 _PATCH = say("Change rows: columns that are not given stay.")

@@ -86,6 +86,7 @@ class Door:
 
     def __init__(self, service: Service, guard: Guard, paths: list[Path], hot: tuple[str, ...] = (EVENTS,)) -> None:
         self.service, self.guard, self.paths = service, guard, paths
+        self._posted = frozenset(path.path for path in paths if path.scope == COLLECT)  # what web pages may post to
         self._hot = {(path.path, method): path for path in paths if path.path in hot for method in path.methods}
         self._router = Router([Route(_converted(path.path), self._endpoint(path), methods=list(path.methods))
                                for path in paths], redirect_slashes=False, default=_nowhere)
@@ -172,7 +173,7 @@ class Door:
     def _preflight(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Reply:
         """Tell a browser whether a page may post events. It shows no key yet."""
         page = self.guard.foreign(headers)
-        allowed = bool(page) and scope["path"] == EVENTS and self.guard.may_post(page)
+        allowed = bool(page) and scope["path"] in self._posted and self.guard.may_post(page)
         reply = Reply(204 if allowed else 403, b"")
         if allowed:
             reply.headers += [(b"access-control-allow-methods", b"POST"), _ALLOWED, (b"access-control-max-age", b"600")]
@@ -185,7 +186,7 @@ class Door:
                 (b"x-content-type-options", b"nosniff"), (b"x-request-id", number.encode()), *reply.headers]
         if not any(name == b"cache-control" for name, _ in reply.headers):
             more.append((b"cache-control", b"no-store"))
-        if scope["path"] == EVENTS and b"origin" in headers:
+        if scope["path"] in self._posted and b"origin" in headers:
             page = self.guard.foreign(headers)
             more.append((b"vary", b"origin"))
             if page and self.guard.may_post(page):

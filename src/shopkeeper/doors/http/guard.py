@@ -6,6 +6,8 @@ the loopback address shows itself by its Host header.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -86,7 +88,7 @@ class Guard:
 
         Args:
             headers: Of the request, names in lower case.
-            query: The query string; a collect-only key may stand there, as `key`.
+            query: The query string; a collect-only key may stand there, as `key` or, as GA4 calls it, `api_secret`.
             scope: What it takes.
 
         Raises:
@@ -150,8 +152,9 @@ class Guard:
 
     def _shown(self, headers: Headers, query: bytes, scope: str) -> Key:
         token, in_query = _token(headers), False
-        if not token and scope == COLLECT and b"key=" in query:
-            token = dict(parse_qsl(query.decode("latin-1"), max_num_fields=64)).get("key", "")
+        if not token and scope == COLLECT and (b"key=" in query or b"api_secret=" in query):
+            said = of_address(query)
+            token = said.get("key", "") or said.get("api_secret", "")
             in_query = True
         if not token:
             raise Denied(say("this needs a key."), known=False,
@@ -197,4 +200,26 @@ def _token(headers: Headers) -> str:
     bearer = headers.get(b"authorization", b"")
     if bearer[:7].lower() == b"bearer ":
         return bearer[7:].strip().decode("latin-1")
+    if bearer[:6].lower() == b"basic ":
+        return _user(bearer[6:].strip())
     return headers.get(b"x-shopkeeper-key", b"").strip().decode("latin-1")
+
+
+def of_address(query: bytes) -> Mapping[str, str]:
+    """Names and values of a query string; none where it has too many."""
+    try:
+        return dict(parse_qsl(query.decode("latin-1"), max_num_fields=64))
+    except ValueError:
+        return {}
+
+
+def _user(credentials: bytes) -> str:
+    """The name of HTTP's basic authentication: Segment's libraries show their write key so, with no password.
+
+    >>> _user(b"c2hrX2E6")
+    'shk_a'
+    """
+    try:
+        return base64.b64decode(credentials, validate=True).partition(b":")[0].decode("latin-1")
+    except binascii.Error:
+        return ""

@@ -44,6 +44,7 @@ def document(operations: Sequence[Operation], language: str = "en") -> Schema:
         "paths": paths,
         "components": {"schemas": _schemas(language), "securitySchemes": {
             "bearer": {"type": "http", "scheme": "bearer"},
+            "basic": {"type": "http", "scheme": "basic"},
             "header": {"type": "apiKey", "in": "header", "name": "X-Shopkeeper-Key"},
             "query": {"type": "apiKey", "in": "query", "name": "key"}}},
     }
@@ -71,7 +72,7 @@ def _operation(operation: Operation, language: str) -> Schema:
 def _security(operation: Operation) -> list[Schema]:
     if not operation.scope:
         return []
-    shown = ["bearer", "header", *(["query"] if operation.scope == "collect" else [])]
+    shown = ["bearer", "header", "basic", *(["query"] if operation.scope == "collect" else [])]
     return [*({name: []} for name in shown), {}]  # a shop without keys is open to its own machine
 
 
@@ -127,7 +128,7 @@ def _taken(operation: Operation) -> Schema:
         envelope = {"type": "object", "required": ["events"], "properties": {
             "events": many, "sent_at": {"type": ["string", "number", "null"]}}}
         return {"anyOf": [envelope, many, event]}
-    if "{id}" in operation.path:
+    if "{id}" in operation.path or operation.group == "collect":
         return {"type": "object"}
     table = operation.path.split("/")[2]
     row = {"$ref": f"#/components/schemas/{table}"}
@@ -190,7 +191,8 @@ def _schemas(language: str) -> Schema:
         "Account": {"type": "object", "required": [*counts, "results"],
                     "description": put(say("received = stored + duplicate + quarantined; results has the records that "
                                            "were not plainly stored."), language),
-                    "properties": {**counts, "results": {"type": "array", "items": result}}},
+                    "properties": {**counts, "success": {"type": "boolean"},
+                                   "results": {"type": "array", "items": result}}},
         "Ingested": {"type": "object", "required": list(counts), "properties": {**counts, "reasons": {"type": "object"},
                                                                                "notes": texts}},
         "Status": {"type": "object"},
