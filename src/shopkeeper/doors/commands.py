@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shopkeeper.doors import backup, consume, ingest, keys, output, parser, printing, progress, serve, watch
+from shopkeeper.doors import backup, consume, dialects, ingest, keys, output, parser, printing, progress, serve, watch
 from shopkeeper.doors.output import Output
 from shopkeeper.doors.parser import Parser
 from shopkeeper.menu import MENU, Entry, Parameter, call
@@ -51,6 +51,7 @@ def every() -> dict[str, Command]:
         Command("consume", str(consume.CONSUME), consume.prepare, consume.run),
         Command("backup", str(_BACKUP), backup.prepare_backup, backup.backup),
         Command("restore", str(_RESTORE), backup.prepare_restore, backup.restore),
+        Command("dialects", str(dialects.DIALECTS), dialects.prepare, dialects.run),
         Command("menu", str(_MENU), _prepare_menu, _menu),
     ]
     return {command.words: command for command in listed}

@@ -1,0 +1,62 @@
+"""A dialect's table in words: for `shopkeeper dialects` and for the page of the documentation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shopkeeper.events.dialects.base import PROPS, Dialect, Field
+
+__all__ = ["as_data", "filled", "recognised", "words"]
+
+_SHOWN = 6  # of the names of one thing
+
+
+def filled(dialect: Dialect) -> list[tuple[str, str]]:
+    """Column of ours, and the fields of theirs that fill it, the first that says something; items as `items.<column>`.
+
+    Columns of the event table come first, then items, then what is renamed in `props`.
+    """
+    rows = [] if dialect.kind is None else [("event", _names(dialect.kind))]
+    rows += [(ours, value) for ours, value in dialect.constants.items()]
+    rows += [_row(row) for row in dialect.fields if not row.ours.startswith(PROPS)]
+    if dialect.items is not None:
+        rows += [(f"items.{ours}", theirs) for ours, theirs in map(_row, dialect.item) if not ours.startswith(PROPS)]
+    return rows + [_row(row) for row in dialect.fields if row.ours.startswith(PROPS)]
+
+
+def words(dialect: Dialect) -> dict[str, list[str]]:
+    """Our kind -> their words for it."""
+    found: dict[str, list[str]] = {}
+    for theirs, ours in dialect.kinds.items():
+        found.setdefault(ours, []).append(theirs)
+    return found
+
+
+def recognised(dialect: Dialect) -> list[str]:
+    """What a source in this dialect has: of each, one name at least."""
+    return [_names("|".join(names)) for names in dialect.marks]
+
+
+def as_data(dialect: Dialect) -> dict[str, Any]:
+    """All of its table, for programs."""
+    return {"name": dialect.name, "title": dialect.title, "documented": dialect.documented,
+            "marks": [list(names) for names in dialect.marks], "headerless": list(dialect.headerless),
+            "fields": [{"ours": row.ours, "theirs": row.theirs.split("|")} for row in dialect.fields],
+            "kind": dialect.kind, "kinds": dict(dialect.kinds), "items": dialect.items,
+            "item": [{"ours": row.ours, "theirs": row.theirs.split("|")} for row in dialect.item],
+            "constants": dict(dialect.constants), "time_zone": dialect.time_zone, "currency": dialect.currency,
+            "order_rule": dialect.order_rule}
+
+
+def _row(row: Field) -> tuple[str, str]:
+    return row.ours, _names(row.theirs)
+
+
+def _names(names: str) -> str:
+    """The first of some names that mean one thing.
+
+    >>> _names("Invoice|InvoiceNo")
+    'Invoice / InvoiceNo'
+    """
+    each = list(dict.fromkeys(names.split("|")))
+    return " / ".join(each[:_SHOWN]) + (f" / +{len(each) - _SHOWN}" if len(each) > _SHOWN else "")
