@@ -3,9 +3,9 @@
 Every number here is an exact count over what is stored.
 """
 
-from shopkeeper.ledger.acts import ingest
-from shopkeeper.ledger.answers import Account, Checked, Description, Ingested, Quarantine
+from shopkeeper.ledger.acts import ingest, undo
+from shopkeeper.ledger.answers import Account, Checked, Description, Ingested, Quarantine, Undoing
 from shopkeeper.ledger.questions import account, check, describe, quarantine
 
-__all__ = ["Account", "Checked", "Description", "Ingested", "Quarantine", "account", "check", "describe", "ingest",
-           "quarantine"]
+__all__ = ["Account", "Checked", "Description", "Ingested", "Quarantine", "Undoing", "account", "check", "describe",
+           "ingest", "quarantine", "undo"]

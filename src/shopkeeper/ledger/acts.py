@@ -1,4 +1,4 @@
-"""The act of this room: take a log in."""
+"""The acts of this room: take a log in, and take an import back."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from shopkeeper.asking import Progress, act, silent
 from shopkeeper.events import dialects
 from shopkeeper.events.mapping import Mapping
 from shopkeeper.evidence import ExactCount
-from shopkeeper.ledger.answers import Ingested
+from shopkeeper.ledger.answers import Ingested, Undoing
 from shopkeeper.shop import Shop
+from shopkeeper.warehouse import undo as undoing
 from shopkeeper.warehouse.ingest import Received, Source
 from shopkeeper.words import Sentence, say
 
@@ -73,3 +74,48 @@ def _notes(done: Received) -> tuple[Sentence, ...]:
     if done.quarantined and done.id is not None:
         notes.append(say("see why: shopkeeper quarantine SHOP"))
     return (*notes, *done.notes)
+
+
+@act("write")
+def undo(shop: Shop, import_id: str, *, dry_run: bool = False) -> Undoing:
+    """Take one import back exactly, as if it had never come; the same file can then be ingested another way.
+
+    Args:
+        shop: An opened shop.
+        import_id: Number of the import, as the account says it.
+        dry_run: Only say what would go.
+
+    Returns:
+        What goes: events, event lines, quarantined records, and the table that comes back as it was.
+
+    Raises:
+        UnknownName: There is no such import. BadInput: It cannot be undone: it was posted, or its table changed since.
+        ShopBusy: Another process writes to this shop.
+    """
+    if dry_run:
+        gone = undoing.look(shop.store, shop.manifest, import_id)
+    else:
+        gone = undoing.undo(shop.store, import_id, shop.keys())
+        shop.refresh()
+    entry = gone.entry
+    events = entry.table == "events"
+    lines = [("events", entry.stored if events else 0), ("event lines", gone.rows),
+             ("quarantined records", gone.quarantined), ("changed rows of a table", 0 if events else entry.stored)]
+    table = pa.table({"measure": [name for name, _ in lines], "records": [count for _, count in lines]},
+                     schema=pa.schema([("measure", pa.string()), ("records", pa.int64())]))
+    title = say("Dry run: nothing was written.") if dry_run else say("{name} is undone.", name=import_id)
+    return Undoing(title=title, table=table, evidence=ExactCount(say("received records"), entry.received),
+                   method="exact count", notes=_said_of_undo(gone),
+                   asked={"act": "ledger.undo", "import_id": import_id, "dry_run": dry_run})
+
+
+def _said_of_undo(gone: undoing.Undone) -> tuple[Sentence, ...]:
+    entry = gone.entry
+    notes = [say("it brought {sources} on {at}.", sources=", ".join(entry.sources), at=entry.at),
+             say("what was learned, and the files of a backup, stay as they are until the next learn and backup.")]
+    if gone.table:
+        notes.append(say("{table} is as it was before.", table=gone.table))
+    if gone.later:
+        notes.append(say("{names} came later and met records known already; what this import had brought first is gone "
+                         "with it, and is stored when it comes again.", names=", ".join(one.id for one in gone.later)))
+    return tuple(notes)

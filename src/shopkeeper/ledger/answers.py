@@ -39,6 +39,17 @@ class Ingested(Answer):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Undoing(Answer):
+    """What goes with an import: measure, records."""
+
+    def cells(self, language: str = "en") -> tuple[list[str], list[list[str]]]:
+        """What goes, without what there is nothing of."""
+        body = [[word(row["measure"], language), shown(row["records"], language)]
+                for row in self.table.to_pylist() if row["records"]]
+        return [word("measure", language), word("records", language)], body
+
+
+@dataclass(frozen=True, kw_only=True)
 class Account(Answer):
     """Every import: id, at, sources, table, received, stored, duplicate, quarantined, lines."""
 

@@ -201,7 +201,7 @@ def _replaced(before: tuple[T, ...], old: tuple[T, ...], new: tuple[T, ...]) -> 
     return (*before[:place], *new, *(one for one in before[place:] if one not in gone))
 
 
-class _Kept(Cutter):
+class Kept(Cutter):
     """Cuts rows that were stored before: they keep the import that brought them."""
 
     def _whole(self, part: pa.Table) -> pa.Table:
@@ -217,7 +217,7 @@ def _segments(root: Path, folder: Path, name: str, plan: Plan) -> tuple[Segment,
         for start, until in _spans(base, source, plan.parts):
             rows = base.sql(f"SELECT {columns} FROM {source} WHERE ts >= make_timestamp({start}) AND "
                             f"ts < make_timestamp({until}) ORDER BY ts, event_id, line").to_arrow_reader(SKIPPED)
-            made += _Kept(root, folder, name, SEGMENT_ROWS).all(rows)
+            made += Kept(root, folder, name, SEGMENT_ROWS).all(rows)
     return tuple(made)
 
 

@@ -35,7 +35,7 @@ from shopkeeper.events.pseudonyms import VAULT, Keys, seal
 from shopkeeper.events.raw import Broken, RawBatch, encode_records
 from shopkeeper.events.schema import EVENTS, TABLE_KEYS, TABLES, TIME, Role
 from shopkeeper.events.times import zoned_already
-from shopkeeper.warehouse.manifest import Import, Manifest
+from shopkeeper.warehouse.manifest import Former, Import, Manifest
 from shopkeeper.warehouse.pipeline import in_order
 from shopkeeper.warehouse.segments import finished
 from shopkeeper.warehouse.store import FOLDERS, LOCK, MANIFEST, Store, Writer, durable_write
@@ -48,6 +48,7 @@ Source = str | os.PathLike[str] | Any  # a path, a glob, an Arrow table, a data 
 _MANY_BATCHES, _MANY_PEOPLE = 64, 1 << 20  # after so many batches pairs are made distinct; so many are sealed at once
 THREADS = max(2, min(os.cpu_count() or 1, 4))  # batches that are cleaned at once
 _LOOKED_AT = 50  # records by which a dialect is recognised
+FORMER = 3  # imports of a table, the newest, that can be undone: so many of its versions are kept
 FEWEST_TO_TELL = 20  # unreadable cells of one batch from which on a column is no column of that kind
 
 
@@ -556,6 +557,8 @@ def _ingest_table(writer: Writer, number: str, sources: Sequence[Source], task: 
     account = _account(tally, number, fresh, new.num_rows - fresh, fresh)
     _commit(writer, manifest, account, tally, sources, task)
     return account
+    former = (*writer.manifest.former.get(task.table, ()), Former(number, writer.manifest.tables.get(task.table, "")))
+    manifest = replace(manifest, former={**manifest.former, task.table: former[-FORMER:]})
 
 
 def changed(old: pa.Table | None, new: pa.Table, key: str) -> int:

@@ -82,6 +82,19 @@ class Installed:
 
 
 @dataclass(frozen=True)
+class Former:
+    """A table as it was before an import changed it, so that this import can be undone.
+
+    Attributes:
+        import_id: Of the import.
+        file: Path within the shop; empty where there was no such table.
+    """
+
+    import_id: str
+    file: str
+
+
+@dataclass(frozen=True)
 class IndexRun:
     """One immutable file of the index of events (`warehouse.index`): what it holds of whom.
 
@@ -117,6 +130,7 @@ class Manifest:
         index: Runs of the index by which duplicates are found; it can be made again from the segments.
         journal: Number of the last journal file whose records are all in the segments, the tables or the quarantine.
         offsets: Source of a broker -> position up to which its records are in there, too.
+        former: Table -> what its last changes were made from, oldest first, as far as they were imports.
     """
 
     format: int = FORMAT
@@ -135,6 +149,7 @@ class Manifest:
     index: tuple[IndexRun, ...] = ()
     journal: int = 0
     offsets: Mapping[str, str] = field(default_factory=dict)
+    former: Mapping[str, tuple[Former, ...]] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -168,8 +183,9 @@ class Manifest:
 
     def data_files(self) -> tuple[str, ...]:
         """Files that the engine reads, the large records of the quarantine, and the vault's: none can be made again."""
+        former = (one.file for kept in self.former.values() for one in kept if one.file)
         return (*(segment.file for segment in self.segments), *self.quarantine, *self.large, *self.tables.values(),
-                *self.vault)
+                *former, *self.vault)
 
     def index_files(self) -> tuple[str, ...]:
         """Files of the index, which can be made again from the segments."""
@@ -192,7 +208,8 @@ class Manifest:
             quarantine=tuple(file for file in self.quarantine if file not in gone),
             large=tuple(file for file in self.large if file not in gone),
             vault=tuple(file for file in self.vault if file not in gone),
-            tables={name: file for name, file in self.tables.items() if file not in gone})
+            tables={name: file for name, file in self.tables.items() if file not in gone},
+            former={name: kept for name, kept in self.former.items() if not gone & {one.file for one in kept}})
 
     def to_json(self) -> str:
         """The text of `manifest.json`."""

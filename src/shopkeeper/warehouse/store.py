@@ -309,7 +309,8 @@ class Writer:
         """
         file = f"tables/{name}/{self.manifest.version + 1}.parquet"
         durable_parquet(self.store.path / file, conform(name, table))
-        return replace(manifest, tables={**manifest.tables, name: file})
+        former = {other: one for other, one in manifest.former.items() if other != name}
+        return replace(manifest, tables={**manifest.tables, name: file}, former=former)
 
     def publish(self, manifest: Manifest, name: str, table: pa.Table, as_of: int) -> Manifest:
         """Write what a room learned, for others to read, and return the manifest that names it; the caller commits.
