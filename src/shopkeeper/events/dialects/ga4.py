@@ -1,15 +1,17 @@
 """GA4: the BigQuery export, and payloads of the Measurement Protocol.
 
 `value` is the sum of price times quantity, without shipping and tax, as ours is. An item without a quantity is one. A
-session's number is only unique together with its device.
+session's number is only unique together with its device, and an event's place in its batch together with the device
+and the time: what comes in the export of the day and in that of the minute is one event. A purchase inside an app names
+no order, and so stays an event of its own name.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from shopkeeper.events.dialects.base import NEVER, Dialect, Field, Row, Unfit, flat, listed, text_of
-from shopkeeper.events.dialects.values import CLICKS, micros, number, one_each, said, to_micros, unpriced
+from shopkeeper.events.dialects.base import NEVER, Dialect, Field, Row, Unfit, flat, listed, personal, text_of
+from shopkeeper.events.dialects.values import CLICKS, joint, micros, number, one_each, said, to_micros, unpriced
 
 KINDS = {
     "page_view": "page_view", "screen_view": "page_view", "search": "search", "view_search_results": "search",
@@ -17,12 +19,14 @@ KINDS = {
     "add_to_wishlist": "add_to_wishlist", "remove_from_wishlist": "remove_from_wishlist", "add_to_cart": "add_to_cart",
     "remove_from_cart": "remove_from_cart", "view_cart": "view_cart", "begin_checkout": "begin_checkout",
     "add_shipping_info": "checkout_step", "add_payment_info": "checkout_step", "purchase": "purchase",
-    "ecommerce_purchase": "purchase", "in_app_purchase": "purchase", "refund": "refund",
+    "ecommerce_purchase": "purchase", "refund": "refund",
     "view_promotion": "view_promotion", "select_promotion": "select_promotion", "sign_up": "sign_up", "login": "login",
 }
 _UNITS = frozenset({"add_to_cart", "remove_from_cart", "begin_checkout", "purchase", "refund", "view_cart"})
 _SHOWN = frozenset({"view_item_list", "select_item", "view_promotion", "select_promotion", "view_item", "other"})
 _VALUES = ("string_value", "int_value", "double_value", "float_value")
+_BATCHED = ("batch_page_id", "batch_ordering_id", "batch_event_index")
+_OF_ITEMS = {"list_id": "item_list_id", "promotion_id": "promotion_id", "creative": "creative_name"}
 _MONEY_OF = {"purchase": "ecommerce.purchase_revenue", "refund": "ecommerce.refund_value"}
 
 
@@ -73,14 +77,26 @@ def _after(theirs: Row) -> Row:
     return {**rest, "event_params": params}
 
 
-def _finish(theirs: Row, ours: Row) -> Row:
-    device, session = ours.get("anonymous_id"), theirs.get("event_params.ga_session_id")
+def _common(ours: Row, session: Any) -> Row:
+    """What both forms say between their lines: the session of a device, and what the items say of themselves."""
+    device = ours.get("anonymous_id")
     if session is not None and device:
-        ours["session_id"] = f"{device}.{text_of(session)}"
+        ours["session_id"] = joint(device, session)
+    for name, of_item in _OF_ITEMS.items():
+        found = {said(one.get(of_item, "")) for one in ours.get("items", ())}
+        if name not in ours and len(found) == 1 and (only := found.pop()):
+            ours[name] = only
+    return unpriced(one_each(ours, _UNITS), _SHOWN)
+
+
+def _finish(theirs: Row, ours: Row) -> Row:
+    if ours.get("anonymous_id") and all(theirs.get(name) is not None for name in _BATCHED):
+        ours["event_id"] = joint(ours["anonymous_id"], theirs["event_timestamp"], theirs["event_name"],
+                                 *(theirs[name] for name in _BATCHED))
     money = _MONEY_OF.get(ours.get("event", ""))
     if money and "value" not in ours and theirs.get(money) is not None:
         ours["value"] = number(theirs[money])
-    return unpriced(one_each(ours, _UNITS), _SHOWN)
+    return _common(ours, theirs.get("event_params.ga_session_id"))
 
 
 EXPORT = Dialect(
@@ -115,10 +131,7 @@ def _payload(theirs: Row) -> list[Row]:
 
 
 def _mp_finish(theirs: Row, ours: Row) -> Row:
-    device, session = ours.get("anonymous_id"), theirs.get("params.session_id")
-    if session is not None and device:
-        ours["session_id"] = f"{device}.{text_of(session)}"
-    return unpriced(one_each(ours, _UNITS), _SHOWN)
+    return _common(ours, theirs.get("params.session_id"))
 
 
 PROTOCOL = Dialect(
@@ -128,7 +141,10 @@ PROTOCOL = Dialect(
     split=_payload, kind="name", kinds=KINDS, finish=_mp_finish, items="params.items", item=ITEM,
     fields=(Field("ts", "timestamp_micros", read=micros, write=to_micros), Field("customer_id", "user_id", read=said),
             Field("anonymous_id", "client_id|app_instance_id", read=said), *_params("params."),
-            Field("consent", "consent.ad_user_data", read=said),
+            Field("consent", "consent.ad_user_data", read=said), Field("user_agent", "user_agent", read=said),
+            Field("ip_prefix", "ip_override", read=said, write=NEVER),
+            *personal("user data", *(f"user_data.{name}" for name in (
+                "sha256_email_address", "sha256_phone_number", "address"))),
             Field("country", "user_location.country_id", read=said),
             Field("device", "device.category", read=said)))
 

@@ -1,9 +1,13 @@
-"""Matomo: visits with their actions, as `Live.getLastVisitsDetails` gives them; a record is an action of a visit."""
+"""Matomo: visits with their actions, as `Live.getLastVisitsDetails` gives them; a record is an action of a visit.
+
+The total of an order includes its tax and shipping and has its discount taken off, so our value is the total less those
+two; a subtotal counts only where there is no total. An order counts once, whatever visits are exported with it.
+"""
 
 from __future__ import annotations
 
-from shopkeeper.events.dialects.base import NEVER, Dialect, Field, Row, listed, text_of
-from shopkeeper.events.dialects.values import number, one_each, said, seconds, to_seconds
+from shopkeeper.events.dialects.base import NEVER, Dialect, Field, Row, listed, personal, text_of
+from shopkeeper.events.dialects.values import joint, net, number, one_each, said, seconds, to_seconds
 
 KINDS = {"action": "page_view", "search": "search", "ecommerceOrder": "purchase", "ecommerceAbandonedCart": "view_cart",
          "productView": "view_item"}
@@ -32,7 +36,14 @@ def _finish(theirs: Row, ours: Row) -> Row:
         ours["session_id"] = visit
     if visit and "event_id" not in ours and "pageId" in theirs:
         ours["event_id"] = f"{visit}.{text_of(theirs['pageId'])}"
-    if ours.get("event") == "view_cart":
+    elif ours.get("event") == "purchase" and "order_id" in ours:
+        ours["event_id"] = f"order:{text_of(theirs.get('visit.idSite', ''))}:{ours['order_id']}"
+    elif visit and "timestamp" in theirs:
+        ours["event_id"] = joint(*(f"{name}={text_of(value)}" for name, value in sorted(theirs.items())
+                                   if not name.startswith("visit.")), visit)
+    if ours.get("event") == "purchase" and "revenue" in theirs:
+        ours["value"] = net(theirs, "revenue", "revenueTax", "revenueShipping")
+    elif ours.get("event") == "view_cart":
         ours.pop("value", None)
     return one_each(ours, _UNITS)
 
@@ -56,6 +67,6 @@ MATOMO = Dialect(
             Field("utm_campaign", "visit.campaignName|visit.referrerName", read=said),
             Field("ip_prefix", "visit.visitIp", read=said, write=NEVER),
             Field("country", "visit.countryCode", read=lambda value: text_of(value).upper()),
-            Field("device", "visit.deviceType", read=said)))
+            Field("device", "visit.deviceType", read=said), *personal("id", "visit.fingerprint")))
 
 DIALECTS = (MATOMO,)

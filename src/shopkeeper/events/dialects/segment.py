@@ -1,15 +1,16 @@
 """Segment, RudderStack and PostHog: calls by the e-commerce specification.
 
-`revenue` is without shipping and tax, as our value is; `total` includes them, and stands in for it only with both taken
-off. A published example has a revenue above its total: both are kept, and the sum of an order is checked, not trusted.
+A price that names no currency stays in props, where nothing is sold: the specification asks for none. `revenue` is
+without shipping and tax, as our value is; `total` includes them, and stands in for it only with both taken off. A
+published example has a revenue above its total: both are kept, and the sum of an order is checked, not trusted.
 """
 
 from __future__ import annotations
 
-from decimal import Decimal
+import msgspec
 
-from shopkeeper.events.dialects.base import NEVER, Dialect, Field, Row, flat, listed, personal, text_of
-from shopkeeper.events.dialects.values import CLICKS, number, one_each, said
+from shopkeeper.events.dialects.base import NEVER, Dialect, Field, Row, Unfit, flat, listed, personal, text_of
+from shopkeeper.events.dialects.values import CLICKS, net, number, one_each, said, unpriced
 
 KINDS = {
     "Products Searched": "search", "Product List Viewed": "view_item_list", "Product List Filtered": "view_item_list",
@@ -29,6 +30,7 @@ KINDS = {
 _PERSONAL = {"email": ("email",), "phone": ("phone",), "name": ("name", "firstName", "lastName", "username"),
              "address": ("address.street", "address.postalCode"), "birthday": ("birthday",)}
 _UNITS = frozenset({"add_to_cart", "remove_from_cart", "purchase"})
+_SHOWN = frozenset({*KINDS.values(), "other"} - {"purchase", "refund"})
 
 
 def _fields(p: str) -> tuple[Field, ...]:
@@ -37,7 +39,7 @@ def _fields(p: str) -> tuple[Field, ...]:
         Field("item_id", f"{p}product_id|{p}productId|{p}sku", read=said),
         Field("variant_id", f"{p}sku|{p}variant", read=said), Field("quantity", f"{p}quantity", read=number),
         Field("price", f"{p}price", read=number), Field("position", f"{p}position", read=said),
-        Field("list_id", f"{p}list_id|{p}category", read=said), Field("query", f"{p}query", read=said),
+        Field("list_id", f"{p}list_id", read=said), Field("query", f"{p}query", read=said),
         Field("order_id", f"{p}order_id|{p}orderId", read=said), Field("cart_id", f"{p}cart_id", read=said),
         Field("step", f"{p}step", read=said), Field("currency", f"{p}currency", read=said),
         Field("value", f"{p}revenue|{p}subtotal", read=number), Field("shipping", f"{p}shipping", read=number),
@@ -60,11 +62,12 @@ def _finish(theirs: Row, ours: Row) -> Row:
         ours["props.corrects"] = "order"
     total = theirs.get(f"{p}total")
     if ours.get("event") in ("purchase", "refund") and "value" not in ours and total is not None:
-        ours["value"] = number(Decimal(number(total)) - sum(Decimal(number(theirs.get(f"{p}{name}", 0)))
-                                                            for name in ("shipping", "tax")))
+        ours["value"] = net(theirs, f"{p}total", f"{p}shipping", f"{p}tax")
+    if ours.get("event") == "view_item_list" and "list_id" not in ours:
+        ours["list_id"] = said(theirs.get(f"{p}category", ""))
     if ours.get("event") == "refund" and "value" not in ours and not ours.get("items"):
         ours["props.whole_order"] = "true"
-    return one_each(ours, _UNITS)
+    return unpriced(one_each(ours, _UNITS), _SHOWN)
 
 
 def _batch(theirs: Row) -> list[Row]:
@@ -96,14 +99,35 @@ SEGMENT = Dialect(
             Field("ip_prefix", "context.ip", read=said, write=NEVER),
             Field("country", "context.location.country", read=said),
             Field("device", "context.device.type", read=said),
+            *personal("id", "previousId"),
             *(one for traits in ("traits", "context.traits") for what, names in _PERSONAL.items()
               for one in personal(what, *(f"{traits}.{name}" for name in names)))))
+
+def _properties(theirs: Row) -> Row:
+    """`properties` as fields where a warehouse keeps them as text."""
+    if not isinstance(theirs.get("properties"), str):
+        return theirs
+    try:
+        found = msgspec.json.decode(theirs["properties"], type=dict[str, object])
+    except (msgspec.DecodeError, RecursionError) as wrong:
+        raise Unfit("properties", str(wrong)) from wrong
+    rest = {name: value for name, value in theirs.items() if name != "properties"}
+    return {**rest, **flat({"properties": found})}
+
+
+def _posthog(theirs: Row, ours: Row) -> Row:
+    """Once somebody is identified, `distinct_id` is the customer, and the device has a name of its own."""
+    if "customer_id" not in ours and text_of(theirs.get("properties.$is_identified", "")).lower() == "true":
+        ours["customer_id"] = ours.pop("anonymous_id", None)
+        ours["anonymous_id"] = theirs.get("properties.$anon_distinct_id", theirs.get("properties.$device_id"))
+    return _finish(theirs, ours)
+
 
 POSTHOG = Dialect(
     "posthog", "PostHog", "https://posthog.com/docs/data/events",
     marks=(("event",), ("distinct_id", "properties.distinct_id"), ("timestamp",),
            ("uuid", "properties.$lib", "properties.token", "properties.$session_id")),
-    kind="event", kinds=KINDS, finish=_finish, items="properties.products", item=ITEM,
+    kind="event", kinds=KINDS, before=_properties, finish=_posthog, items="properties.products", item=ITEM,
     fields=(Field("event_id", "uuid", read=said), Field("ts", "timestamp", read=said),
             Field("customer_id", "properties.$user_id", read=said),
             Field("anonymous_id", "distinct_id|properties.distinct_id", read=said), *_fields("properties."),
@@ -119,7 +143,11 @@ POSTHOG = Dialect(
             Field("user_agent", "properties.$raw_user_agent|properties.$useragent", read=said),
             Field("ip_prefix", "properties.$ip", read=said, write=NEVER),
             Field("country", "properties.$geoip_country_code", read=said),
-            Field("device", "properties.$device_type", read=said)))
+            Field("device", "properties.$device_type", read=said),
+            *personal("id", "properties.distinct_id", "properties.$device_id", "properties.$anon_distinct_id",
+                      "person_id"),
+            *(one for traits in ("properties.$set", "properties.$set_once") for what, names in _PERSONAL.items()
+              for one in personal(what, *(f"{traits}.{name}" for name in names)))))
 
 DIALECTS = (SEGMENT, POSTHOG)
 

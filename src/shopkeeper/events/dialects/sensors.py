@@ -1,7 +1,9 @@
 """神策 (Sensors Analytics): track records. A time is in milliseconds; `properties` hold what happened.
 
 Event names are each shop's own. Those of the vendor's e-commerce example and the words that shops use most are known;
-others stay `other` with their name, and a mapping of kinds (`--kind`) gives them a meaning.
+others stay `other` with their name, and a mapping of kinds (`--kind`) gives them a meaning. `distinct_id` is whoever is
+known best: a member who is logged in, else a device. `_track_id` is a number drawn by chance, and names a record only
+together with its time.
 """
 
 from __future__ import annotations
@@ -28,12 +30,21 @@ KINDS = {
 _UNITS = frozenset({"add_to_cart", "remove_from_cart", "purchase"})
 _TYPES = ("track", "track_signup", "track_id_bind", "profile_set", "profile_set_once", "item_set")
 _P = "properties."
+_IDENTITIES = ("$identity_login_id", "$identity_cookie_id", "$identity_android_id", "$identity_android_uuid",
+               "$identity_idfv", "$identity_ios_uuid", "$identity_mobile", "$identity_email", "$identity_anonymous_id",
+               "$identity_distinct_id", "$identity_mp_openid", "$identity_mp_unionid", "$identity_mp_id")
 
 
 def _finish(theirs: Row, ours: Row) -> Row:
-    known = theirs.get(f"{_P}$is_login_id", theirs.get("is_login_id", ""))
-    if "customer_id" not in ours and text_of(known).lower() in ("1", "true"):
-        ours["customer_id"] = ours.pop("anonymous_id", None)
+    known = text_of(theirs.get(f"{_P}$is_login_id", theirs.get("is_login_id", ""))).lower() in ("1", "true")
+    signed = theirs.get("type") == "track_signup"
+    if "customer_id" not in ours and (known or signed):
+        ours["customer_id"] = said(theirs.get("distinct_id", ""))
+        ours["anonymous_id"] = said(theirs.get("original_id" if signed else "anonymous_id", ""))
+    if ours.get("anonymous_id") == ours.get("customer_id"):
+        ours.pop("anonymous_id", None)
+    if "_track_id" in theirs:
+        ours["event_id"] = f"{text_of(theirs.get('time', ''))}.{text_of(theirs['_track_id'])}"
     return one_each(ours, _UNITS)
 
 
@@ -44,7 +55,9 @@ SENSORS = Dialect(
     kind="event|type", kinds=KINDS, finish=_finish, items=f"{_P}products",
     item=(Field("item_id", "product_id|commodity_id|item_id", read=said), Field("price", "price", read=number),
           Field("quantity", "quantity|num", read=number)),
-    fields=(Field("event_id", "_track_id", read=said), Field("ts", "time", read=millis, write=to_millis),
+    fields=(Field("ts", "time", read=millis, write=to_millis),
+            Field("sent_at", "_flush_time", read=millis, write=to_millis),
+            Field("received_at", "recv_time", read=millis, write=to_millis),
             Field("customer_id", f"login_id|identities.$identity_login_id|{_P}$identity_login_id", read=said),
             Field("anonymous_id", "anonymous_id|distinct_id", read=said),
             Field("item_id", f"{_P}product_id|{_P}commodity_id|{_P}commodityID|{_P}item_id|{_P}商品ID", read=said),
@@ -71,6 +84,8 @@ SENSORS = Dialect(
             Field("utm_term", f"{_P}$utm_term", read=said), Field("user_agent", f"{_P}$user_agent", read=said),
             Field("ip_prefix", f"{_P}$ip", read=said, write=NEVER), Field("country", f"{_P}$country", read=said),
             Field("device", f"{_P}$os", read=said),
+            *personal("id", "distinct_id", "original_id", "map_id", "user_id", f"{_P}$identity_login_id",
+                      *(f"identities.{name}" for name in _IDENTITIES)),
             *personal("phone", f"{_P}phone", f"{_P}mobile", f"{_P}手机号"),
             *personal("email", f"{_P}email"), *personal("name", f"{_P}$name", f"{_P}姓名")),
     currency="CNY")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -83,6 +84,27 @@ def _iso(count: int) -> str:
         raise ValueError(f"{count} is no time")
     moment = datetime.fromtimestamp(count // 1_000_000, UTC).replace(microsecond=count % 1_000_000)
     return moment.isoformat().replace("+00:00", "Z")
+
+
+def joint(*parts: Any) -> str:
+    """One name for what only several values name together; none of them can be read off it.
+
+    >>> joint("device", 7) == joint("device", "7"), len(joint("a"))
+    (True, 24)
+    """
+    return hashlib.blake2b("\0".join(map(text_of, parts)).encode("utf-8", "replace"), digest_size=12).hexdigest()
+
+
+def net(theirs: Row, whole: str, *apart: str) -> str:
+    """An amount less others that it includes.
+
+    Raises:
+        ValueError: One of them is no number.
+
+    >>> net({"total": 30, "tax": "2.5"}, "total", "tax", "shipping")
+    '27.5'
+    """
+    return number(Decimal(number(theirs[whole])) - sum(Decimal(number(theirs.get(name, 0))) for name in apart))
 
 
 def unpriced(ours: Row, kinds: frozenset[str]) -> Row:
