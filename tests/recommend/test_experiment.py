@@ -42,7 +42,7 @@ def test_an_experiment_is_started_once_stopped_and_remembered(small_learned, cop
 
 
 def test_what_makes_no_sense_is_refused(small):
-    for wrong in ({"experiment": "No Name"}, {"share": 0.0}, {"days": 0}):
+    for wrong in ({"experiment": "No Name"}, {"share": 0.0}, {"days": 0}, {"a": "plain"}):
         with pytest.raises(BadInput):
             recommend.start_experiment(small, dry_run=True, **wrong)
     with pytest.raises(UnknownName, match="no method 'magic'"):
@@ -66,6 +66,10 @@ def test_each_arm_is_answered_by_its_own_method_and_the_report_reads_what_was_lo
     methods = {arm: {json.loads(one.body)["method"] for one in shown if one.record["treatment"] == arm} for arm in "ab"}
     assert methods["b"] == {"popular"}
     assert {one.record["propensity"] for one in shown} == {0.5}
+    told = [json.loads(one.body) for one in shown]
+    assert [one["experiment"] for one in told] == [{"name": "x", "arm": arm, "propensity": 0.5} for arm in arms]
+    assert all(f"arm {arm}, answered by {one['method']}" in " ".join(one["notes"])
+               for one, arm in zip(told, arms, strict=True))
     with pytest.raises(TooLittleHistory):
         recommend.experiment(served.view(), experiment="x")
 

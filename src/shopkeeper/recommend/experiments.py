@@ -270,6 +270,9 @@ def _check(shop: Shop, made: Experiment, days: int | None) -> None:
     if days is not None and days < 1:
         raise BadInput(say("days is {n}; it must be at least 1.", n=days), do=[say("--days 28")],
                        why=say("it says when the experiment ends by itself."))
+    if made.a == made.b:
+        raise BadInput(say("both arms are answered by {method}.", method=made.a), do=[say("--a installed --b plain")],
+                       why=say("there is nothing to compare."))
     known = read_experiments(shop)
     running = [one.name for one in known if one.runs(made.start)]
     if running:

@@ -38,7 +38,7 @@ from shopkeeper.shop import Shop
 from shopkeeper.warehouse import clock
 from shopkeeper.warehouse.engine import Engine
 from shopkeeper.warehouse.manifest import Manifest
-from shopkeeper.words import put
+from shopkeeper.words import Sentence, put, say
 
 __all__ = ["LiveDesk", "LiveSettings", "Shown"]
 
@@ -208,14 +208,16 @@ class LiveDesk:
         histories = seat.over(made)
         wanted = Wanted(n, rules, self._now)
         ranked = rank(seat.desk, seat.shelf, histories, wanted)
-        said = (*seat.desk.notes, *about_history(customer, person, len(made), histories), *ranked.notes)
+        said = (*seat.desk.notes, *about_history(customer, person, len(made), histories), *ranked.notes, *_part_of(arm))
         request_id = new_id()
         rows = _rows(seat, ranked, reasons(seat.desk, histories, ranked, seat.titles, wanted) if because else None)
         body = _encode({
             "answer": rows, "method": seat.desk.fitted.name, "evidence": seat.proof(language),
             "asked": {"question": QUESTION, "customer": customer, "n": n, "rules": _plain_rules(rules)},
             "notes": [put(one, language) for one in said], "catalogue": len(seat.shelf.ids), "left": ranked.left,
-            "removed": ranked.removed, "request_id": request_id})
+            "removed": ranked.removed, "request_id": request_id,
+            **({} if arm.experiment is None else {"experiment": {
+                "name": arm.experiment, "arm": arm.treatment, "propensity": arm.propensity}})})
         record = exposure(request_id, person, [row["item_id"] for row in rows], arm, self._wall())
         self.exposures.put(record)
         return Shown(body, request_id, record)
@@ -409,6 +411,14 @@ class LiveDesk:
         """Whether the plain rule may be counted anew: at once where that is quick, else not much of the time."""
         at, took = self._counted
         return took < _QUICK or (self._memory.whole and time.perf_counter() - at > _PAUSE * took)
+
+
+def _part_of(arm: Arm) -> tuple[Sentence, ...]:
+    """What must be said of an answer that is given to compare."""
+    if arm.experiment is None:
+        return ()
+    return (say("this answer is part of the experiment {name}: arm {arm}, answered by {method}; whether that is better "
+                "is what the experiment finds out.", name=arm.experiment, arm=arm.treatment, method=arm.method),)
 
 
 def _fresh(shop: Shop, before: Manifest) -> Engine | None:

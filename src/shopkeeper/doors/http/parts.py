@@ -15,6 +15,7 @@ from shopkeeper.doors.http.service import Service
 from shopkeeper.errors import Backlog, NotWritten
 from shopkeeper.events.entrance import Event
 from shopkeeper.events.schema import SERVICE
+from shopkeeper.recommend.exposures import MARK
 from shopkeeper.recommend.live import LiveDesk
 from shopkeeper.shop import Shop
 from shopkeeper.warehouse.collector import Arrived
@@ -22,7 +23,7 @@ from shopkeeper.warehouse.engine import SmallEngine
 from shopkeeper.words import Sentence
 
 SHOWN_EVERY = 0.25  # seconds between two looks at what was shown
-DESK_EVERY, DESK_MOST = 60.0, 50_000  # seconds, and events, after which the live desk looks into the segments anew
+DESK_EVERY, DESK_MOST = 60.0, 20_000  # seconds, and events, after which the live desk looks into the segments anew
 GIVE_BACK_EVERY = 10.0  # seconds between two times that freed memory is given back
 RETRY = 60.0        # seconds after which a broker that refused us is tried again
 
@@ -46,6 +47,8 @@ class Heard:
 
     def hear(self, events: Sequence[Event]) -> None:
         """Events that were acknowledged."""
+        if events[0].event_id.startswith(MARK):
+            return  # what was shown: the desk knows
         self._open.append(events)
         self.heard += len(events)
 
