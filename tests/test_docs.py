@@ -15,7 +15,7 @@ import pytest
 
 import shopkeeper
 from pages import PAGES, ROOT, blocks, commands, links, named, tables
-from shopkeeper import ledger, recommend, trends
+from shopkeeper import ledger, recommend, traffic, trends
 from shopkeeper.doors.commands import every
 from shopkeeper.events.schema import COLUMNS, KINDS, TABLES
 from shopkeeper.menu import MENU
@@ -235,7 +235,7 @@ def test_conventions_list_every_parameter_and_no_other():
     by_hand = {"files", "table", "mapping", "options", "dry_run"}
     of_records = {parameter.record for entry in MENU if not entry.by_hand for parameter in entry.parameters()} - {""}
 
-    assert listed == read_off | by_hand | of_records | {"shop", "progress", "as_of"}
+    assert listed == read_off | by_hand | of_records | {"shop", "progress", "as_of", "traffic"}
 
 
 def _removed(shop):
@@ -262,6 +262,9 @@ def test_conventions_list_the_columns_and_types_of_every_answer(small_learned, c
         "recommend.experiment": recommend.experiment(small_learned),
         "recommend.start_experiment": recommend.start_experiment(small_learned, dry_run=True),
         "recommend.stop_experiment": recommend.stop_experiment(small_learned, dry_run=True),
+        "traffic.report": traffic.report(small_learned), "traffic.people": traffic.people(small_learned),
+        "traffic.clicks": traffic.clicks(small_learned), "traffic.reviews": traffic.reviews(small_learned),
+        "traffic.label": traffic.label(small_learned, dry_run=True),
         "trends.counts": trends.counts(small_learned), "trends.alerts": trends.alerts(small_learned),
         "trends.firing": trends.firing(small_learned),
         "trends.save_alert": trends.save_alert(small_learned, "sales", dry_run=True),

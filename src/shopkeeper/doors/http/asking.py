@@ -67,14 +67,16 @@ class Asking:
         return lambda call: self._question(call, entry, parameters)
 
     async def _question(self, call: Call, entry: Entry, parameters: tuple[Parameter, ...]) -> Reply:
-        return await self.answered(call, entry, parameters, await self.given(call, (*parameters, values.AS_OF)))
+        return await self.answered(call, entry, parameters, await self.given(
+            call, (*parameters, values.AS_OF, values.TRAFFIC)))
 
     async def answered(self, call: Call, entry: Entry, parameters: tuple[Parameter, ...],
                        given: dict[str, object]) -> Reply:
-        """Ask a question with what was given, `as_of` among it."""
-        as_of = given.pop("as_of", None)
+        """Ask a question with what was given, `as_of` and `traffic` among it."""
+        as_of, traffic = given.pop("as_of", None), given.pop("traffic", None)
         values.complete(given, parameters)
-        answer = await self.service.ask(entry, given, as_of if isinstance(as_of, datetime) else None)
+        answer = await self.service.ask(entry, given, as_of if isinstance(as_of, datetime) else None,
+                                        traffic="all" if traffic == "all" else "human")
         return delivered(answer, call)
 
     async def _act(self, call: Call, entry: Entry, parameters: tuple[Parameter, ...]) -> Reply:

@@ -125,7 +125,8 @@ def _of_menu(entry: Entry) -> list[Operation]:
     if entry.mark().kind == "act":
         return [Operation("POST", path, name, entry.room, entry.summary, entry.mark().scope or "admin",
                           entry.parameters(), in_body=True, columns=columns)]
-    also = (*entry.parameters(), values.AS_OF, *((BECAUSE,) if (entry.room, entry.name) == NAME else ()))
+    hot = (BECAUSE,) if (entry.room, entry.name) == NAME else ()
+    also = (*entry.parameters(), values.AS_OF, values.TRAFFIC, *hot)
     return [Operation("GET", path, name, entry.room, entry.summary, "read", also, columns=columns),
             Operation("POST", path, f"{name}_by_body", entry.room, entry.summary, "read", also, in_body=True,
                       columns=columns)]

@@ -28,6 +28,7 @@ from shopkeeper.menu import Entry, call
 from shopkeeper.shop import Shop
 from shopkeeper.warehouse.collector import Arrived, Collector, Ticket
 from shopkeeper.warehouse.compaction import due
+from shopkeeper.warehouse.traffic import Traffic
 from shopkeeper.words import say
 
 JOBS = "shopkeeper.doors.http.jobs"
@@ -300,13 +301,15 @@ class Service:
 
     # What is asked
 
-    async def ask(self, entry: Entry, given: Mapping[str, object], as_of: datetime | None = None) -> Answer:
+    async def ask(self, entry: Entry, given: Mapping[str, object], as_of: datetime | None = None, *,
+                  traffic: Traffic = "human") -> Answer:
         """Ask a question of the menu, over everything that was acknowledged before it.
 
         Args:
             entry: A question.
             given: Values by parameter name.
             as_of: See the log as it stood then.
+            traffic: Without the events of bots, or with them.
 
         Raises:
             TooMany: Too many questions wait. Refusal: The question's own.
@@ -314,7 +317,7 @@ class Service:
         self._let_in()
         try:
             await self._fold_first()
-            answer: Answer = await self._in(self._asking, self._answer, entry, given, as_of)
+            answer: Answer = await self._in(self._asking, self._answer, entry, given, as_of, traffic)
         finally:
             self._asked -= 1
         left = self.collector.pending.records
@@ -336,8 +339,9 @@ class Service:
         with suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(folding), self.settings.fresh_seconds)
 
-    def _answer(self, entry: Entry, given: Mapping[str, object], as_of: datetime | None) -> Answer:
-        shop = self.shop if as_of is None else Shop.open(self.shop.path, create=False, as_of=as_of)
+    def _answer(self, entry: Entry, given: Mapping[str, object], as_of: datetime | None, traffic: Traffic) -> Answer:
+        plain = as_of is None and traffic == "human"
+        shop = self.shop if plain else Shop.open(self.shop.path, create=False, as_of=as_of, traffic=traffic)
         answer: Answer = call(entry.function(), shop, given)
         return answer
 

@@ -17,6 +17,8 @@ from shopkeeper.words import Sentence, say
 
 AS_OF = Parameter("as_of", "datetime",
                   description=str(say("see the shop as it stood then; UTC where no zone is given")))
+TRAFFIC = Parameter("traffic", "choice", choices=("human", "all"),
+                    description=str(say("human: without the events of bots; all: with them")))
 _YES, _NO = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 _FIELDS = 1000  # values in one query string
 _LONGEST = 10_000  # characters of one text
