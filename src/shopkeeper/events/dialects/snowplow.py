@@ -1,23 +1,29 @@
-"""Snowplow: enriched events of its e-commerce schemas, as JSON of its analytics SDKs or of a warehouse.
+"""Snowplow: enriched events of its e-commerce schemas: JSON of its analytics SDKs, a warehouse's table, or its TSV.
 
-A context is a list of entities under a name that ends in the version of its schema (`_1`).
+A context is a list of entities under a name that ends in the version of its schema (`_1`, `_1_0_0`); in the TSV, which
+has no header, they stand together as self-describing JSON. The revenue of a transaction is its total: tax and shipping
+come off. What the older e-commerce events say (`tr_total`, a line of its own for each item) means the same.
 """
 
 from __future__ import annotations
 
 import re
-from decimal import Decimal
+from dataclasses import replace
 
-from shopkeeper.events.dialects.base import NEVER, Dialect, Field, Row, Unfit, listed, text_of
-from shopkeeper.events.dialects.values import number, one_each, said
+import msgspec
 
-_ENTITY = re.compile(r"contexts_com_snowplowanalytics_snowplow_ecommerce_(\w+?)_\d+")
-_ACTION = re.compile(r"unstruct_event_com_snowplowanalytics_snowplow_ecommerce_snowplow_ecommerce_action_\d+\.(\w+)")
+from shopkeeper.events.dialects.base import NEVER, OTHER, Dialect, Field, Row, Unfit, flat, listed, personal, text_of
+from shopkeeper.events.dialects.values import net, number, one_each, said
+
+_ENTITY = re.compile(r"contexts_com_snowplowanalytics_snowplow_ecommerce_(\w+?)(?:_\d+){1,3}")
+_ACTION = re.compile(r"unstruct_event_com_snowplowanalytics_snowplow_(?:ecommerce_)?"
+                     r"(snowplow_ecommerce_action|site_search|add_to_cart|remove_from_cart)(?:_\d+){1,3}\.(\w+)")
+_SCHEMA = re.compile(r"iglu:([^/]+)/([^/]+)/jsonschema/(\d+)-\d+-\d+")
 KINDS = {
     "page_view": "page_view", "product_view": "view_item", "list_view": "view_item_list", "list_click": "select_item",
     "add_to_cart": "add_to_cart", "remove_from_cart": "remove_from_cart", "checkout_step": "checkout_step",
     "transaction": "purchase", "refund": "refund", "trns_error": "payment_failed", "promo_view": "view_promotion",
-    "promo_click": "select_promotion", "search": "search",
+    "promo_click": "select_promotion", "search": "search", "site_search": "search", "transaction_item": "purchase",
 }
 _UNITS = frozenset({"add_to_cart", "remove_from_cart", "purchase"})
 _PRODUCTS = "contexts_com_snowplowanalytics_snowplow_ecommerce_product_1"
@@ -29,13 +35,14 @@ def _before(theirs: Row) -> Row:
     for name, value in theirs.items():
         action, entity = _ACTION.fullmatch(name), _ENTITY.fullmatch(name)
         if action is not None:
-            out[f"action.{action[1]}"] = value
+            out[f"{'action' if action[1].startswith('snowplow') else 'said'}.{action[2]}"] = value
         elif entity is None:
             out[name] = value
         elif entity[1] == "product":
             out["products"] = value
         else:
-            out |= {f"{entity[1]}.{key}": one for first in listed(value, name)[:1] for key, one in first.items()}
+            first, *others = listed(value, name) or [{}]
+            out |= {f"{entity[1]}.{key}": one for key, one in first.items()} | ({name: others} if others else {})
     if "products" in out and len(products := listed(out["products"], _PRODUCTS)) == 1:
         out["currency_of_product"] = products[0].get("currency")
     elif "products" in out:
@@ -66,13 +73,16 @@ def _finish(theirs: Row, ours: Row) -> Row:
     if ours.get("event") == "refund" and "value" not in ours and "refund.refund_amount" in theirs:
         ours["value"] = number(theirs["refund.refund_amount"])
     if ours.get("event") == "purchase" and "transaction.revenue" in theirs:  # with shipping and tax, as documented
-        ours["value"] = number(Decimal(number(theirs["transaction.revenue"])) - sum(
-            Decimal(number(theirs.get(f"transaction.{name}", 0))) for name in ("tax", "shipping")))
+        ours["value"] = net(theirs, "transaction.revenue", "transaction.tax", "transaction.shipping")
+    elif ours.get("event") == "purchase" and "tr_total" in theirs:
+        ours["value"] = net(theirs, "tr_total", "tr_tax", "tr_shipping")
+    if ours.get("event") == "search" and "query" not in ours and (terms := theirs.get("said.terms")):
+        ours["query"] = " ".join(terms) if isinstance(terms, list) else text_of(terms)
     return one_each(ours, _UNITS)
 
 
 SNOWPLOW = Dialect(
-    "snowplow", "Snowplow e-commerce", "https://docs.snowplow.io/docs/events/ecommerce/",
+    "snowplow", "Snowplow e-commerce", "https://docs.snowplow.io/docs/events/ecommerce/", time_zone="UTC",
     marks=(("event_id",), ("collector_tstamp",), ("domain_userid", "network_userid", "user_id"),
            ("event_name", "event", "v_collector")),
     kind="action.type|event_name|event", kinds=KINDS, before=_before, after=_after, finish=_finish, items="products",
@@ -85,9 +95,13 @@ SNOWPLOW = Dialect(
             Field("received_at", "collector_tstamp", read=said), Field("customer_id", "user_id", read=said),
             Field("anonymous_id", "domain_userid|network_userid", read=said),
             Field("session_id", "domain_sessionid", read=said), Field("list_id", "action.name", read=said),
-            Field("order_id", "transaction.transaction_id|refund.transaction_id", read=said),
-            Field("currency", "transaction.currency|refund.currency|cart.currency|currency_of_product", read=said),
-            Field("tax", "transaction.tax", read=number), Field("shipping", "transaction.shipping", read=number),
+            Field("order_id", "transaction.transaction_id|refund.transaction_id|tr_orderid|ti_orderid", read=said),
+            Field("currency", "transaction.currency|refund.currency|cart.currency|currency_of_product"
+                  "|tr_currency|ti_currency|said.currency", read=said),
+            Field("tax", "transaction.tax|tr_tax", read=number),
+            Field("shipping", "transaction.shipping|tr_shipping", read=number),
+            Field("item_id", "ti_sku|said.sku", read=said), Field("price", "ti_price|said.unit_price", read=number),
+            Field("quantity", "ti_quantity|said.quantity", read=number),
             Field("coupon", "transaction.discount_code|checkout_step.coupon_code", read=said),
             Field("discount", "transaction.discount_amount", read=number), Field("cart_id", "cart.cart_id", read=said),
             Field("step", "checkout_step.step", read=said), Field("promotion_id", "promotion.id", read=said),
@@ -97,6 +111,73 @@ SNOWPLOW = Dialect(
             Field("utm_campaign", "mkt_campaign", read=said), Field("utm_content", "mkt_content", read=said),
             Field("utm_term", "mkt_term", read=said), Field("click_id", "mkt_clickid", read=said),
             Field("user_agent", "useragent", read=said), Field("ip_prefix", "user_ipaddress", read=said, write=NEVER),
-            Field("country", "geo_country", read=said), Field("device", "dvce_type", read=said)))
+            Field("country", "geo_country", read=said), Field("device", "dvce_type", read=said),
+            *personal("id", "network_userid", "user_fingerprint", "refr_domain_userid", "user.id"),
+            *personal("email", "user.email")))
 
-DIALECTS = (SNOWPLOW,)
+
+def _tsv(theirs: Row) -> Row:
+    """Self-describing JSON as the columns that a warehouse would have of it."""
+    out = {name: value for name, value in theirs.items() if name not in _PACKED}
+    for name in _PACKED:
+        if theirs.get(name) in (None, ""):
+            continue
+        whole = _json(name, theirs[name]).get("data")
+        for entity in whole if isinstance(whole, list) else [whole]:
+            if not isinstance(entity, dict) or not (schema := _SCHEMA.fullmatch(text_of(entity.get("schema", "")))):
+                raise Unfit(name, "no self-describing JSON")
+            vendor, what = (re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", part).lower())
+                            for part in schema.groups()[:2])
+            column = f"{'unstruct_event' if name == 'unstruct_event' else 'contexts'}_{vendor}_{what}_{schema[3]}"
+            if name == "unstruct_event":
+                out |= flat({column: entity.get("data")})
+            else:
+                out.setdefault(column, []).append(entity.get("data"))
+    return _before(out)
+
+
+def _json(name: str, value: object) -> dict[str, object]:
+    try:
+        return msgspec.json.decode(text_of(value), type=dict[str, object])
+    except (msgspec.DecodeError, RecursionError) as wrong:
+        raise Unfit(name, str(wrong)) from wrong
+
+
+def _tsv_finish(theirs: Row, ours: Row) -> Row:
+    """What happened is said by the action, else by the name of the event's schema; what has no kind keeps that name."""
+    word = text_of(theirs.get("action.type", theirs.get("event_name", theirs.get("event", ""))))
+    ours = {name: value for name, value in ours.items() if name != "props.event_name"}
+    ours["event"] = KINDS.get(word, OTHER)
+    if ours["event"] == OTHER:
+        ours["props.event_name"] = word
+    return _finish(theirs, ours)
+
+
+_PACKED = ("contexts", "unstruct_event", "derived_contexts")
+_HEADER = tuple("""
+    app_id platform etl_tstamp collector_tstamp dvce_created_tstamp event event_id txn_id name_tracker v_tracker
+    v_collector v_etl user_id user_ipaddress user_fingerprint domain_userid domain_sessionidx network_userid geo_country
+    geo_region geo_city geo_zipcode geo_latitude geo_longitude geo_region_name ip_isp ip_organization ip_domain
+    ip_netspeed page_url page_title page_referrer page_urlscheme page_urlhost page_urlport page_urlpath page_urlquery
+    page_urlfragment refr_urlscheme refr_urlhost refr_urlport refr_urlpath refr_urlquery refr_urlfragment refr_medium
+    refr_source refr_term mkt_medium mkt_source mkt_term mkt_content mkt_campaign contexts se_category se_action
+    se_label se_property se_value unstruct_event tr_orderid tr_affiliation tr_total tr_tax tr_shipping tr_city tr_state
+    tr_country ti_orderid ti_sku ti_name ti_category ti_price ti_quantity pp_xoffset_min pp_xoffset_max pp_yoffset_min
+    pp_yoffset_max useragent br_name br_family br_version br_type br_renderengine br_lang br_features_pdf
+    br_features_flash br_features_java br_features_director br_features_quicktime br_features_realplayer
+    br_features_windowsmedia br_features_gears br_features_silverlight br_cookies br_colordepth br_viewwidth
+    br_viewheight os_name os_family os_manufacturer os_timezone dvce_type dvce_ismobile dvce_screenwidth
+    dvce_screenheight doc_charset doc_width doc_height tr_currency tr_total_base tr_tax_base tr_shipping_base
+    ti_currency ti_price_base base_currency geo_timezone mkt_clickid mkt_network etl_tags dvce_sent_tstamp
+    refr_domain_userid refr_device_tstamp derived_contexts domain_sessionid derived_tstamp event_vendor event_name
+    event_format event_version event_fingerprint true_tstamp""".split())
+_FORMS = ("page_view", "page_ping", "unstruct", "struct", "transaction", "transaction_item")  # of the first record
+
+TSV = replace(
+    SNOWPLOW, name="snowplow-tsv", title="Snowplow enriched events (TSV)",
+    documented="https://docs.snowplow.io/docs/fundamentals/canonical-event/understanding-the-enriched-tsv-format/",
+    marks=(("contexts",), ("unstruct_event",), ("derived_contexts",), ("collector_tstamp",), ("event_id",)),
+    kind="event", kinds={form: KINDS.get(form, OTHER) for form in _FORMS}, before=_tsv,
+    after=None, finish=_tsv_finish, headerless=_HEADER)
+
+DIALECTS = (SNOWPLOW, TSV)
