@@ -1,8 +1,10 @@
-"""The acts of this room: take a log in, and take an import back."""
+"""The acts of this room: take a log in, take an import back, and let quarantined records in again."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping as Pairs
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -11,8 +13,9 @@ from shopkeeper.asking import Progress, act, silent
 from shopkeeper.events import dialects
 from shopkeeper.events.mapping import Mapping
 from shopkeeper.evidence import ExactCount
-from shopkeeper.ledger.answers import Ingested, Undoing
+from shopkeeper.ledger.answers import Ingested, Replaying, Undoing
 from shopkeeper.shop import Shop
+from shopkeeper.warehouse import replay as replaying
 from shopkeeper.warehouse import undo as undoing
 from shopkeeper.warehouse.ingest import Received, Source
 from shopkeeper.words import Sentence, say
@@ -74,6 +77,63 @@ def _notes(done: Received) -> tuple[Sentence, ...]:
     if done.quarantined and done.id is not None:
         notes.append(say("see why: shopkeeper quarantine SHOP"))
     return (*notes, *done.notes)
+
+
+@dataclass(frozen=True)
+class Fix:
+    """What is said of quarantined records now; what was said of their import before stays said.
+
+    Attributes:
+        columns: Our column = theirs, several.
+        kinds: Their word for an event = our kind, several.
+        constants: Our column = a value for all of them, several.
+        time_zone: IANA zone of times that have none.
+        currency: ISO 4217 code of money that names none.
+        order_rule: `customer-minute`: a customer's lines in one minute are one order.
+    """
+
+    columns: Pairs[str, str] = field(default_factory=dict)
+    kinds: Pairs[str, str] = field(default_factory=dict)
+    constants: Pairs[str, str] = field(default_factory=dict)
+    time_zone: str | None = None
+    currency: str | None = None
+    order_rule: Literal["customer-minute"] | None = None
+
+
+NOTHING = Fix()
+
+
+@act("write")
+def replay(shop: Shop, *, reason: str | None = None, fix: Fix = NOTHING, dry_run: bool = False) -> Replaying:
+    """Let quarantined records through the entrance again, after a fix here or in shop.toml; each is counted once.
+
+    Args:
+        shop: An opened shop.
+        reason: Only records with this reason.
+        fix: What is said of them now.
+        dry_run: Only say how they would be read; nothing is compared with the past.
+
+    Returns:
+        What became of each that was tried: stored, duplicate, or the reason for which it stays.
+
+    Raises:
+        BadMapping: What is said makes no sense. ShopBusy: Another process writes to this shop.
+    """
+    mapping = Mapping(fix.columns, fix.kinds, fix.constants, fix.time_zone, None, fix.currency, fix.order_rule)
+    again = replaying.Again(shop.keys(), shop.config.roles, reason, mapping)
+    done = replaying.replay(shop.store, again, dry_run=dry_run)
+    if not dry_run:
+        shop.refresh()
+    ended = [("stored", done.stored), ("duplicate", done.duplicate), *done.reasons.items()]
+    table = pa.table({"outcome": [name for name, _ in ended], "records": [count for _, count in ended]},
+                     schema=pa.schema([("outcome", pa.string()), ("records", pa.int64())]))
+    left = (say("{count:,} records were not tried: they could not be read at all, or are of another table.",
+                count=done.left),) if done.left else ()
+    title = say("Dry run: nothing was written.") if dry_run else say(
+        "{count:,} records left the quarantine.", count=done.stored + done.duplicate)
+    return Replaying(title=title, table=table, evidence=ExactCount(say("quarantined records"), done.looked),
+                     method="exact count", notes=left,
+                     asked={"act": "ledger.replay", "reason": reason, "fix": fix, "dry_run": dry_run})
 
 
 @act("write")

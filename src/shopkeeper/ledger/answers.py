@@ -39,6 +39,11 @@ class Ingested(Answer):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Replaying(Answer):
+    """What became of quarantined records that were tried again: outcome, records."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Undoing(Answer):
     """What goes with an import: measure, records."""
 

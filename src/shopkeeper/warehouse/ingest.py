@@ -12,7 +12,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -536,7 +536,8 @@ def _commit(writer: Writer, manifest: Manifest, account: Received, tally: Tally,
         quarantined=account.quarantined, lines=account.lines, reasons=dict(account.reasons),
         mapped=dict(account.mapped), unmapped=account.unmapped,
         notes=tuple(json.dumps(note.to_dict(), ensure_ascii=False) for note in account.notes),
-        dialects=tuple(dict.fromkeys(account.dialects.values())))
+        dialects=tuple(dict.fromkeys(account.dialects.values())),
+        said=json.dumps(asdict(task.mapping), ensure_ascii=False) if task.mapping != mappings.Mapping() else "")
     large = (*manifest.large, *tally.large)
     writer.commit(replace(manifest, large=large, imports=(*manifest.imports, entry)))
 
@@ -554,11 +555,11 @@ def _ingest_table(writer: Writer, number: str, sources: Sequence[Source], task: 
     fresh = changed(old, new, key)
     settled = intake.settle(original)
     manifest = writer.replace_table(settled.manifest(writer.manifest), task.table, merged(old, new, key))
+    former = (*writer.manifest.former.get(task.table, ()), Former(number, writer.manifest.tables.get(task.table, "")))
+    manifest = replace(manifest, former={**manifest.former, task.table: former[-FORMER:]})
     account = _account(tally, number, fresh, new.num_rows - fresh, fresh)
     _commit(writer, manifest, account, tally, sources, task)
     return account
-    former = (*writer.manifest.former.get(task.table, ()), Former(number, writer.manifest.tables.get(task.table, "")))
-    manifest = replace(manifest, former={**manifest.former, task.table: former[-FORMER:]})
 
 
 def changed(old: pa.Table | None, new: pa.Table, key: str) -> int:

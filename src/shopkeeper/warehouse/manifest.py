@@ -55,6 +55,7 @@ class Import:
         unmapped: Columns of the source that were kept in props.
         notes: What else a person should know: sentences as JSON text.
         dialects: In which its sources were read.
+        said: The mapping that was given for it, as JSON text; empty where there was none.
     """
 
     id: str
@@ -71,6 +72,7 @@ class Import:
     unmapped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     dialects: tuple[str, ...] = ()
+    said: str = ""
 
 
 @dataclass(frozen=True)
