@@ -1,12 +1,17 @@
 """Shopify's web pixel events: `product_viewed`, `checkout_completed` and the rest, as a pixel gets them.
 
 `checkout_completed` can come twice or not at all: its event is named after the order, so that it counts once.
-`subtotalPrice` is after the discounts of lines and of the order: it is the value, without shipping and tax.
+`subtotalPrice` is after the discounts of lines and of the order: it is the value, without shipping and tax. A line's
+price is what it costs in the end, by the unit; its variant's price stands beside it as the list price. Of the alerts,
+those about a payment are failed payments, and those about a discount refused codes.
 """
 
 from __future__ import annotations
 
-from shopkeeper.events.dialects.base import Dialect, Field, Row, listed, personal, text_of
+from decimal import Decimal
+from typing import Any
+
+from shopkeeper.events.dialects.base import NEVER, OTHER, Dialect, Field, Row, listed, personal, text_of
 from shopkeeper.events.dialects.values import number, one_each, said
 
 KINDS = {
@@ -50,8 +55,9 @@ def _line(one: Row) -> Row:
     names = {"item_id": variant.get("product.id"), "variant_id": variant.get("id"), "sku": variant.get("sku"),
              "title": variant.get("product.title", one.get("title")), "price": variant.get("price.amount"),
              "currency": variant.get("price.currencyCode"), "quantity": one.get("quantity")}
-    if above == "variant." and "finalLinePrice.amount" in one:
-        names["final"] = one["finalLinePrice.amount"]
+    if above == "variant." and one.get("finalLinePrice.amount") is not None and one.get("quantity"):
+        final = Decimal(number(one["finalLinePrice.amount"])) / Decimal(number(one["quantity"]))
+        names |= {"price": number(round(final, 4)), "list_price": names["price"]}
     return {name: value for name, value in names.items() if value is not None}
 
 
@@ -59,12 +65,24 @@ def _after(theirs: Row) -> Row:
     out = {name: value for name, value in theirs.items() if name != "lines"}
     if "lines" in theirs:
         out["data.checkout.lineItems"] = [
-            {"quantity": one.get("quantity"), "title": one.get("title"),
+            {"quantity": one.get("quantity"), "title": one.get("title"), **_final(one),
              "variant": {"id": one.get("variant_id"), "sku": one.get("sku"), "product": {"id": one.get("item_id")},
-                         "price": {"amount": one.get("price"),
+                         "price": {"amount": one.get("list_price", one.get("price")),
                                    "currencyCode": theirs.get("data.checkout.currencyCode")}}}
             for one in theirs["lines"]]
     return out
+
+
+def _final(one: Row) -> Row:
+    if one.get("list_price") is None or one.get("quantity") is None or one.get("price") is None:
+        return {}
+    return {"finalLinePrice": {"amount": number(Decimal(number(one["price"])) * Decimal(number(one["quantity"])))}}
+
+
+def codes(value: Any) -> str | None:
+    """The first code among the discounts of a checkout; None where they are others."""
+    return next((said(one.get("title", "")) for one in listed(value, "discountApplications")
+                 if text_of(one.get("type", "")).upper() == "DISCOUNT_CODE"), None)
 
 
 def _finish(theirs: Row, ours: Row) -> Row:
@@ -75,9 +93,14 @@ def _finish(theirs: Row, ours: Row) -> Row:
             ours["event_id"] = f"checkout_completed:{order}"
             ours["props.pixel_event"] = text_of(theirs.get("id", ""))
     else:
-        for name in ("value", "shipping", "tax"):
+        for name in ("value", "shipping", "tax", "discount"):
             if name in ours:
                 ours[f"props.checkout_{name}"] = ours.pop(name)
+    alert = text_of(theirs.get("data.alert.type", "PAYMENT")).upper()
+    if ours.get("event") == "payment_failed" and "DISCOUNT" in alert:
+        ours["event"] = "coupon_reject"
+    elif ours.get("event") == "payment_failed" and "PAYMENT" not in alert:
+        ours |= {"event": OTHER, "props.event_name": "alert_displayed"}
     if ours.get("event") == "checkout_step":
         ours["step"] = text_of(theirs.get("name", "")).removeprefix("checkout_").removesuffix("_submitted")
     return one_each(ours, _UNITS)
@@ -89,6 +112,7 @@ PIXEL = Dialect(
     kind="name", kinds=KINDS, before=_before, after=_after, finish=_finish, items="lines",
     item=(Field("item_id", "item_id", read=said), Field("variant_id", "variant_id", read=said),
           Field("quantity", "quantity", read=number), Field("price", "price", read=number),
+          Field("list_price", "list_price", read=number),
           Field("title", "title", read=said), Field("sku", "sku", read=said)),
     fields=(Field("event_id", "id", read=said), Field("ts", "timestamp", read=said),
             Field("anonymous_id", "clientId", read=said),
@@ -100,12 +124,18 @@ PIXEL = Dialect(
             Field("value", "data.checkout.subtotalPrice.amount", read=number),
             Field("tax", "data.checkout.totalTax.amount", read=number),
             Field("shipping", "data.checkout.shippingLine.price.amount", read=number),
+            Field("discount", "data.checkout.discountsAmount.amount", read=number),
+            Field("coupon", "data.checkout.discountApplications", read=codes, write=NEVER),
             Field("url", "context.document.location.href", read=said),
             Field("referrer", "context.document.referrer", read=said),
             Field("user_agent", "context.navigator.userAgent", read=said),
             Field("order_id", "data.checkout.order.id", read=said),
-            *personal("email", "data.checkout.email", "data.customer.email"),
-            *personal("phone", "data.checkout.phone", *(f"data.checkout.{side}Address.phone" for side in _SIDES)),
+            *personal("input", "data.alert.value"), *personal("id", "init.data.customer.id", "data.customer.id"),
+            *personal("email", "data.checkout.email", "data.customer.email", "init.data.customer.email"),
+            *personal("name", *(f"{above}.{part}" for above in ("init.data.customer", "data.checkout.order.customer")
+                                for part in ("firstName", "lastName"))),
+            *personal("phone", "data.checkout.phone", "init.data.customer.phone",
+                      *(f"data.checkout.{side}Address.phone" for side in _SIDES)),
             *personal("address", *(f"data.checkout.{side}Address.{part}" for side in _SIDES for part in (
                 "firstName", "lastName", "address1", "address2", "zip")))))
 

@@ -2,7 +2,8 @@
 
 A context is a list of entities under a name that ends in the version of its schema (`_1`, `_1_0_0`); in the TSV, which
 has no header, they stand together as self-describing JSON. The revenue of a transaction is its total: tax and shipping
-come off. What the older e-commerce events say (`tr_total`, a line of its own for each item) means the same.
+come off. The older e-commerce events say an order by an event for each item: those are its purchases, and the event of
+the whole (`tr_total`) stays beside them under its name, so that nothing is counted twice.
 """
 
 from __future__ import annotations
@@ -74,8 +75,11 @@ def _finish(theirs: Row, ours: Row) -> Row:
         ours["value"] = number(theirs["refund.refund_amount"])
     if ours.get("event") == "purchase" and "transaction.revenue" in theirs:  # with shipping and tax, as documented
         ours["value"] = net(theirs, "transaction.revenue", "transaction.tax", "transaction.shipping")
-    elif ours.get("event") == "purchase" and "tr_total" in theirs:
-        ours["value"] = net(theirs, "tr_total", "tr_tax", "tr_shipping")
+    elif ours.get("event") == "purchase" and "tr_orderid" in theirs:
+        for name in ("tax", "shipping"):
+            ours.pop(name, None)
+        ours |= {"event": OTHER, "props.event_name": "transaction"} | {
+            f"props.{name}": theirs[name] for name in ("tr_total", "tr_tax", "tr_shipping") if name in theirs}
     if ours.get("event") == "search" and "query" not in ours and (terms := theirs.get("said.terms")):
         ours["query"] = " ".join(terms) if isinstance(terms, list) else text_of(terms)
     return one_each(ours, _UNITS)
