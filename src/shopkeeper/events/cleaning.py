@@ -9,6 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from shopkeeper.events.bodies import body_hashes, content_hashes, rest_sums
 from shopkeeper.events.hashing import Hashes, as_binary, as_hexadecimal
 from shopkeeper.events.items import Spread, expand
 from shopkeeper.events.mapping import Plan
+from shopkeeper.events.personal import masked, masked_props
 from shopkeeper.events.props import props
 from shopkeeper.events.pseudonyms import GUEST, VAULT, Keys, prefixes_of_ip, pseudonyms
 from shopkeeper.events.raw import RawBatch, decode_record, encode_records
@@ -61,6 +63,7 @@ class Cleaned:
         unread: Column -> cells that could not be read; they are kept in props.
         derived: Named rule -> rows in which it filled a cell.
         identities: Pseudonyms and what they stand for, for the vault.
+        hidden: Kind of personal data -> how many were masked in texts.
     """
 
     events: pa.Table
@@ -69,6 +72,7 @@ class Cleaned:
     unread: Counter[str]
     derived: Counter[str]
     identities: pa.Table
+    hidden: Counter[str] = dataclass_field(default_factory=Counter)
 
     @classmethod
     def of_broken(cls, batch: RawBatch, file: str) -> Cleaned:
@@ -123,10 +127,10 @@ class Cleaner:
         came = {"file": pa.repeat(pa.scalar(self.file), draft.n), "source_line": pa.array(np.asarray(batch.line)),
                 "record": pa.array(self.next_record + np.arange(draft.n, dtype=np.int64)), "raw": raw}
         rest = rest_sums(left_over, self.keys.pseudonym) if left_over else None
-        events = _events(draft, spread, _Bodies(content, rest, self.keys.pseudonym), came)
+        events, hidden = masked(_events(draft, spread, _Bodies(content, rest, self.keys.pseudonym), came))
         self.next_record += batch.received
         rejected = pa.concat_tables([_rejected(draft, batch, self.file), broken_rows(batch, self.file)])
-        return Cleaned(events, rejected, batch.received, draft.unread, derived, identities)
+        return Cleaned(events, rejected, batch.received, draft.unread, derived, identities, hidden)
 
     def _content(self, draft: Draft, batch: RawBatch) -> Hashes | None:
         """(n, 2) what each record is named after if it has no id; None where all have one."""
@@ -394,8 +398,9 @@ class TableCleaner:
             cells = pc.if_else(good, draft.columns[self.key], None)
             draft.columns[self.key], identities = pseudonyms(cells, self.key, self.keys.pseudonym)
         rows = pa.table({name: draft.columns[name] for name in self.schema.names}, schema=self.schema).filter(good)
+        rows, hidden = masked_props(rows) if self.key == "customer_id" else (rows, Counter[str]())
         rejected = pa.concat_tables([_rejected(draft, batch, self.file), broken_rows(batch, self.file)])
-        return Cleaned(rows, rejected, batch.received, draft.unread, Counter(), identities)
+        return Cleaned(rows, rejected, batch.received, draft.unread, Counter(), identities, hidden)
 
     def _draft(self, batch: RawBatch) -> Draft:
         n, constants = batch.table.num_rows, self.plan.mapping.constants
