@@ -18,7 +18,7 @@ from shopkeeper.traffic.methods.base import Floats, Ints
 
 DAY = 86_400_000_000                # microseconds
 CHANCE, FEWEST = 1e-6, 5            # how rare a burst must be, and how many reviews it has at least
-SHINGLE, LIKE, SHORTEST = 4, 0.7, 8  # words of a shingle; shared shingles of near duplicates; words of a text
+SHINGLE, LIKE, SHORTEST = 3, 0.7, 8  # words of a shingle; shared shingles of near duplicates; words of a text
 USUAL = 0.2                          # share of the reviews from which on what an account does is usual
 REASONS = ("burst", "reviews_only", "one_item", "alike")
 WEIGHTS = (0.6, 0.5, 0.3, 0.6)      # how much each sign speaks against a review
