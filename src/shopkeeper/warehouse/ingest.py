@@ -24,18 +24,18 @@ import pyarrow.compute as pc
 
 from shopkeeper.asking import Progress, silent
 from shopkeeper.errors import BadInput, Refusal
-from shopkeeper.events import dialects, readers
+from shopkeeper.events import readers
 from shopkeeper.events import mapping as mappings
-from shopkeeper.events.agents import NO_RANGES, Ranges
 from shopkeeper.events.cleaning import Cleaned, Cleaner, TableCleaner, original
-from shopkeeper.events.dialects.reading import Reading, mapping_of, rows_of
-from shopkeeper.events.dialects.synonyms import renamed
+from shopkeeper.events.dialects.reading import Reading
 from shopkeeper.events.items import in_parts
-from shopkeeper.events.pseudonyms import VAULT, Keys, seal
+from shopkeeper.events.pseudonyms import VAULT, seal
 from shopkeeper.events.raw import Broken, RawBatch, encode_records
-from shopkeeper.events.schema import EVENTS, TABLE_KEYS, TABLES, TIME, Role
+from shopkeeper.events.schema import EVENTS, TABLE_KEYS, TABLES, TIME
 from shopkeeper.events.times import zoned_already
+from shopkeeper.warehouse import opening
 from shopkeeper.warehouse.manifest import Former, Import, Manifest
+from shopkeeper.warehouse.opening import Source, Task
 from shopkeeper.warehouse.pipeline import in_order
 from shopkeeper.warehouse.segments import finished
 from shopkeeper.warehouse.store import FOLDERS, LOCK, MANIFEST, Store, Writer, durable_write
@@ -43,11 +43,9 @@ from shopkeeper.warehouse.tables import merged
 from shopkeeper.words import Sentence, say
 
 _OF_A_SHOP = frozenset({*FOLDERS, "keys", "shop.toml", MANIFEST, LOCK})
-Source = str | os.PathLike[str] | Any  # a path, a glob, an Arrow table, a data frame, a list of dicts
 
 _MANY_BATCHES, _MANY_PEOPLE = 64, 1 << 20  # after so many batches pairs are made distinct; so many are sealed at once
 THREADS = max(2, min(os.cpu_count() or 1, 4))  # batches that are cleaned at once
-_LOOKED_AT = 50  # records by which a dialect is recognised
 FORMER = 3  # imports of a table, the newest, that can be undone: so many of its versions are kept
 FEWEST_TO_TELL = 20  # unreadable cells of one batch from which on a column is no column of that kind
 
@@ -92,22 +90,6 @@ class Received:
 
     def __str__(self) -> str:
         return str(self.sentence())
-
-
-@dataclass(frozen=True)
-class Task:
-    """What an import needs beside its sources."""
-
-    mapping: mappings.Mapping
-    table: str
-    kinds: Mapping[str, Role]
-    keys: Keys
-    received_at: int
-    options: readers.ReadOptions
-    name: str = "table"  # of what is in memory and has none
-    dialect: str | None = None  # None: recognised
-    ranges: Ranges = NO_RANGES  # networks of crawlers
-    synonyms: Mapping[str, str] = field(default_factory=dict)  # headers of a source -> what they mean in a dialect
 
 
 @dataclass
@@ -228,34 +210,10 @@ def _of_a_shop(path: Path) -> bool:
     return any(one.name in _OF_A_SHOP and (one.parent / "shop.toml").is_file() for one in above)
 
 
-def _open(source: Source, spill: Path, task: Task) -> readers.Source:
-    """A source of any kind, opened, under the names that the shop's synonyms give its columns."""
-    opened = _opened_as_it_is(source, spill, task)
-    if task.synonyms and task.table == "events" and not _said(task):
-        opened.parts = renamed(opened.parts, task.synonyms)
-    return opened
-
-
-def _said(task: Task) -> bool:
-    """Whether the user says how to read the columns, and is believed."""
-    said = task.mapping
-    return task.dialect == dialects.COLUMNS or (task.dialect is None and bool(said.columns or said.kinds
-                                                                              or said.constants))
-
-
-def _opened_as_it_is(source: Source, spill: Path, task: Task) -> readers.Source:
-    """A source of any kind, opened: a file, a list of dicts, or a table in memory."""
-    if isinstance(source, str | os.PathLike):
-        return readers.open_source(Path(source), spill=spill, options=task.options)
-    if isinstance(source, list | tuple):
-        return readers.from_records(source, task.name)
-    return readers.from_arrow(source, task.name)
-
-
 def _batches(source: Source, task: Task, spill: Path, tally: Tally,
              progress: Progress) -> Iterator[tuple[readers.Source, RawBatch, bool]]:
     """The raw batches of one source, each with the word whether it is the last; what the reader noticed is noted."""
-    with _open(source, spill, task) as opened:
+    with opening.opened(source, spill, task) as opened:
         progress.start(say("reading {name}", name=opened.name), opened.bytes_total)
         done, held = 0, None
         try:
@@ -338,7 +296,7 @@ def _jobs(source: Source, task: Task, spill: Path, tally: Tally, progress: Progr
     """The parts of one source, each with a cleaner for it."""
     cleaner: Cleaner | TableCleaner | None = None
     record = tally.received
-    spoken, task = _spoken(source, task, spill)
+    spoken, task = opening.spoken(source, task)
     reading: Reading | None = None
     for opened, read, last in _batches(source, task, spill, tally, progress):
         batch, name, loose = keep(read) if keep else read, opened.name, opened.kind == "jsonl"
@@ -362,24 +320,6 @@ def _jobs(source: Source, task: Task, spill: Path, tally: Tally, progress: Progr
         for part in in_parts(batch, plan.columns.get("items")):
             yield _Job.of(cleaner, part, name, record)
             record += part.received
-
-
-def _spoken(source: Source, task: Task, spill: Path) -> tuple[dialects.Dialect | None, Task]:
-    """The dialect of a source, said or recognised, and the task with what it says of such sources."""
-    said = task.mapping
-    if task.table != "events" or _said(task):
-        return None, task
-    with _open(source, spill, task) as opened:
-        first = next(iter(opened), None)
-        columns = list(opened.columns)
-    found = dialects.named(task.dialect) if task.dialect is not None else None
-    if found is None and first is not None:
-        found = dialects.recognise(columns, rows_of(first.table.slice(0, _LOOKED_AT)))
-    if found is None:
-        return None, task
-    bare = bool(found.headerless) and found.missing(columns) != ()
-    options = replace(task.options, header=found.headerless) if bare else task.options
-    return found, replace(task, mapping=mapping_of(found, said), options=options, dialect=found.name)
 
 
 def _check_readable(plan: mappings.Plan, batch: RawBatch, cleaned: Cleaned, source: str) -> None:
@@ -489,7 +429,7 @@ def _originals(seen: Sequence[_Seen], records: npt.NDArray[np.int64], task: Task
         if not len(wanted):
             continue
         start = one.first
-        spoken, own = _spoken(one.source, task, spill)
+        spoken, own = opening.spoken(one.source, task)
         reading = None if spoken is None else Reading(spoken, "")
         for _, read, _ in _batches(one.source, own, spill, Tally(), silent):
             batch = read if reading is None else reading.batch(read)

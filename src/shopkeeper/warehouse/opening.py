@@ -76,4 +76,4 @@ def spoken(source: Source, task: Task) -> tuple[dialects.Dialect | None, Task]:
     if found is None:
         return None, task
     options = replace(task.options, header=found.headerless) if found.bare(columns) else task.options
-    return found, replace(task, mapping=mapping_of(found, task.mapping), options=options)
+    return found, replace(task, mapping=mapping_of(found, task.mapping), options=options, dialect=found.name)
