@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from shopkeeper import Shop
-from shopkeeper.events.dialects import DIALECTS, Unfit, flat, translate
+from shopkeeper.events.dialects import DIALECTS, Unfit, flat, translate, untranslate
 from shopkeeper.events.dialects.base import Row
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -230,6 +230,16 @@ def test_snowplow_s_tsv_sets_aside_what_is_no_self_describing_json() -> None:
     for text in ("{", '{"data": [{"schema": "iglu:x", "data": {}}]}', '{"data": [3]}'):
         with pytest.raises(Unfit, match="contexts"):
             said("snowplow-tsv", record | {"contexts": text})
+
+
+def test_snowplow_s_tsv_is_written_as_it_is_read() -> None:
+    dialect = DIALECTS["snowplow-tsv"]
+    ours = {"event": "purchase", "event_id": "e", "ts": "2026-09-03 10:00:00", "anonymous_id": "d", "order_id": "T-1",
+            "currency": "EUR", "tax": "1", "shipping": "2", "coupon": "HI",
+            "items": [{"item_id": "P", "quantity": "2", "price": "4.5", "list_price": "5"}]}
+    theirs = untranslate(dialect, ours)
+    assert set(theirs) <= set(dialect.headerless)
+    assert {name: value for name, value in translate(dialect, theirs).items() if name in ours} == ours
 
 
 # Shopify's pixel

@@ -122,7 +122,8 @@ SNOWPLOW = Dialect(
 
 def _tsv(theirs: Row) -> Row:
     """Self-describing JSON as the columns that a warehouse would have of it."""
-    out = {name: value for name, value in theirs.items() if name not in _PACKED}
+    out = {"event_schema" if name == "event_name" else name: value for name, value in theirs.items()
+           if name not in _PACKED}
     for name in _PACKED:
         if theirs.get(name) in (None, ""):
             continue
@@ -140,6 +141,32 @@ def _tsv(theirs: Row) -> Row:
     return _before(out)
 
 
+def _tsv_after(theirs: Row) -> Row:
+    """The inverse: what has a column of its own in a warehouse, packed as the TSV has it."""
+    word = text_of(theirs.get("event", ""))
+    if word in ("page_view", "page_ping", "struct"):
+        theirs = {**theirs, "event_name": word}
+    else:
+        action = next((name for name, kind in KINDS.items() if kind == word), "transaction")
+        theirs = {**theirs, "event": "unstruct", "event_name": "snowplow_ecommerce_action", "action.type": action}
+    out: Row = {}
+    entities: list[Row] = []
+    for column, value in _after(theirs).items():
+        form, space, entity = column.partition("_com_snowplowanalytics_snowplow_ecommerce_")
+        named = {"schema": f"iglu:{_VENDOR}.ecommerce/{entity.removesuffix('_1')}/jsonschema/1-0-0"}
+        if not space:
+            out[column] = value
+        elif form == "unstruct_event":
+            out[form] = _packed("unstruct_event", {**named, "data": value})
+        else:
+            entities += [{**named, "data": one} for one in value]
+    return {**out, "contexts": _packed("contexts", entities)} if entities else out
+
+
+def _packed(schema: str, data: object) -> str:
+    return msgspec.json.encode({"schema": f"iglu:{_VENDOR}/{schema}/jsonschema/1-0-0", "data": data}).decode()
+
+
 def _json(name: str, value: object) -> dict[str, object]:
     try:
         return msgspec.json.decode(text_of(value), type=dict[str, object])
@@ -149,7 +176,7 @@ def _json(name: str, value: object) -> dict[str, object]:
 
 def _tsv_finish(theirs: Row, ours: Row) -> Row:
     """What happened is said by the action, else by the name of the event's schema; what has no kind keeps that name."""
-    word = text_of(theirs.get("action.type", theirs.get("event_name", theirs.get("event", ""))))
+    word = text_of(theirs.get("action.type", theirs.get("event_schema", theirs.get("event", ""))))
     ours = {name: value for name, value in ours.items() if name != "props.event_name"}
     ours["event"] = KINDS.get(word, OTHER)
     if ours["event"] == OTHER:
@@ -157,6 +184,7 @@ def _tsv_finish(theirs: Row, ours: Row) -> Row:
     return _finish(theirs, ours)
 
 
+_VENDOR = "com.snowplowanalytics.snowplow"
 _PACKED = ("contexts", "unstruct_event", "derived_contexts")
 _HEADER = tuple("""
     app_id platform etl_tstamp collector_tstamp dvce_created_tstamp event event_id txn_id name_tracker v_tracker
@@ -182,6 +210,6 @@ TSV = replace(
     documented="https://docs.snowplow.io/docs/fundamentals/canonical-event/understanding-the-enriched-tsv-format/",
     marks=(("contexts",), ("unstruct_event",), ("derived_contexts",), ("collector_tstamp",), ("event_id",)),
     kind="event", kinds={form: KINDS.get(form, OTHER) for form in _FORMS}, before=_tsv,
-    after=None, finish=_tsv_finish, headerless=_HEADER)
+    after=_tsv_after, finish=_tsv_finish, headerless=_HEADER)
 
 DIALECTS = (SNOWPLOW, TSV)
