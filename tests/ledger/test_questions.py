@@ -203,3 +203,22 @@ def test_an_import_answers_with_where_its_records_ended(tmp_path):
     assert dry.parts["preview"].num_rows == 2
     assert pc.sum(dry.table["records"]).as_py() == 3
     assert (dry.to_dict()["dry_run"], done.to_dict()["dry_run"]) == (True, False)
+
+
+@pytest.mark.parametrize("by", ["day", "source", "dialect"])
+def test_the_account_by_day_source_or_dialect_adds_up_to_that_of_the_imports(tmp_path, by):
+    shop = Shop.open(tmp_path / "s")
+    shop.ingest([VIEW, {**VIEW, "event_id": "e2", "item_id": None}], received_at=1_800_000_000_000_000, name="a")
+    shop.ingest([VIEW, BUY], received_at=1_800_000_000_000_000 + 86_400_000_000, name="b")
+    shop.ingest([{"item_id": "tea"}], table="items", received_at=1_800_000_000_000_000, name="b")
+    counts = ("received", "stored", "duplicate", "quarantined", "lines")
+
+    imports, rows = ledger.account(shop).table.to_pylist(), ledger.account(shop, by=by).table.to_pylist()
+
+    assert {name: sum(row[name] for row in rows) for name in counts} == {
+        name: sum(row[name] for row in imports) for name in counts}
+    assert [(row["id"], row["table"], row["received"]) for row in rows] == {
+        "day": [("2027-01-15", "events", 2), ("2027-01-16", "events", 2), ("2027-01-15", "items", 1)],
+        "source": [("a", "events", 2), ("b", "events", 2), ("b", "items", 1)],
+        "dialect": [("columns", "events", 4), ("columns", "items", 1)]}[by]
+    assert ledger.account(shop, by=by).cells()[0][0] == by

@@ -4,8 +4,9 @@ Every number here is an exact count over what is stored.
 """
 
 from shopkeeper.ledger.acts import Fix, ingest, replay, undo
-from shopkeeper.ledger.answers import Account, Checked, Description, Ingested, Quarantine, Replaying, Undoing
+from shopkeeper.ledger.answers import Account, Checked, Description, Ingested, Quality, Quarantine, Replaying, Undoing
+from shopkeeper.ledger.findings import quality
 from shopkeeper.ledger.questions import account, check, describe, quarantine
 
-__all__ = ["Account", "Checked", "Description", "Fix", "Ingested", "Quarantine", "Replaying", "Undoing", "account",
-           "check", "describe", "ingest", "quarantine", "replay", "undo"]
+__all__ = ["Account", "Checked", "Description", "Fix", "Ingested", "Quality", "Quarantine", "Replaying", "Undoing",
+           "account", "check", "describe", "ingest", "quality", "quarantine", "replay", "undo"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,13 @@ from shopkeeper.warehouse.ingest import Received
 from shopkeeper.words import Sentence, put, say, word
 
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_LINES = 6  # of a picture, at most
+_SEVERITIES = {"error": say("error"), "warning": say("warning"), "note": say("note")}
+_FINDINGS = {
+    "unmapped": say("unmapped field"), "quarantined": say("quarantined"), "silence": say("silence"),
+    "jump": say("jump"), "clock": say("clock"), "currency": say("currency"), "sum": say("sum of an order"),
+    "order_twice": say("order twice"), "repeat": say("repeat"), "not_in_catalogue": say("not in the catalogue"),
+    "unjoined": say("unknown request"), "quantity": say("quantity"), "unit": say("unit of a price")}
 _FAULTS = {"missing": say("missing"), "another size": say("another size"), "another content": say("another content")}
 
 
@@ -56,11 +64,20 @@ class Undoing(Answer):
 
 @dataclass(frozen=True, kw_only=True)
 class Account(Answer):
-    """Every import: id, at, sources, table, received, stored, duplicate, quarantined, lines."""
+    """Every import: id, at, sources, table, received, stored, duplicate, quarantined, lines.
+
+    Attributes:
+        by: What a row is: an import, or all of one day, source or dialect; its name stands in `id`.
+    """
+
+    by: str = "import"
 
     def cells(self, language: str = "en") -> tuple[list[str], list[list[str]]]:
-        """The counts, without the import's number and time."""
-        return people(self.table.drop_columns(["id", "at"]), language)
+        """The counts, with what tells the rows apart: without the import's number and time."""
+        if self.by == "import":
+            return people(self.table.drop_columns(["id", "at"]), language)
+        headings, body = people(self.table.drop_columns(["at", "sources"]), language)
+        return [word(self.by, language), *headings[1:]], body
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +121,45 @@ class Quarantine(Answer):
                  for row, advice in zip(self.table.to_pylist(), self.advices, strict=True)]
         body = [[shown(row[name], language) for name in names] for row in rows_]
         return [word(name, language) for name in names], body
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quality(Answer):
+    """Findings: finding, severity, what, records, share, since, advice.
+
+    Parts: `silences` (kind, since, until, expected) and `days` (day, kind, events).
+
+    Attributes:
+        advices: The advice of each row as a sentence, for people of any language.
+    """
+
+    advices: tuple[Sentence, ...] = ()
+
+    def cells(self, language: str = "en") -> tuple[list[str], list[list[str]]]:
+        """The findings, the worst first, in words."""
+        names = ("severity", "finding", "what", "records", "since", "advice")
+        body = []
+        for row, advice in zip(self.table.to_pylist(), self.advices, strict=True):
+            row = {**row, "advice": put(advice, language), "severity": put(_SEVERITIES[row["severity"]], language),
+                   "finding": put(_FINDINGS[row["finding"]], language), "since": row["since"] and row["since"].date()}
+            body.append([shown(row[name], language) for name in names])
+        return [word(name, language) for name in names], body
+
+    def picture(self, language: str = "en") -> dict[str, Any] | None:
+        """Events by day and kind: a tracker that stopped is a line that ends."""
+        days = self.parts["days"].to_pylist()
+        often = [kind for kind, _ in _sums(days).most_common(_LINES)]
+        rows_ = [row for row in days if row["kind"] in often]
+        return charts.lines(rows_, Axis("day", word("day", language), "time"), Axis("events", word("events", language)),
+                            Axis("kind", word("kind", language), "name"),
+                            title=word("events by day", language)) if rows_ else None
+
+
+def _sums(days: list[dict[str, Any]]) -> Counter[str]:
+    found = Counter[str]()
+    for row in days:
+        found[row["kind"]] += row["events"]
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import ibis
@@ -105,6 +106,26 @@ def in_journal(waiting: Unfolded) -> tuple[Import, ...]:
                    duplicate=waiting.duplicate, quarantined=waiting.quarantined, lines=0),)
 
 
+def together(entries: Sequence[Import], by: str) -> tuple[Import, ...]:
+    """The entries of the account as one for each day, source or dialect (what has none is `columns`), and table.
+
+    An import of several sources or dialects counts once, under all of their names.
+    """
+    names: Mapping[str, Callable[[Import], str]] = {
+        "day": lambda one: one.at[:10] or one.id, "source": lambda one: ", ".join(one.sources),
+        "dialect": lambda one: ", ".join(one.dialects) or ("columns" if one.at else one.id)}
+    sums: dict[tuple[str, str], Import] = {}
+    for one in entries:
+        name = names[by](one)
+        before = sums.get((name, one.table))
+        counts = {part: getattr(one, part) + (getattr(before, part) if before else 0)
+                  for part in ("received", "stored", "duplicate", "quarantined", "lines")}
+        sources = dict.fromkeys([*(before.sources if before else ()), *one.sources])
+        sums[name, one.table] = replace(one, id=name, at=before.at if before else one.at, sources=tuple(sources),
+                                        **counts)
+    return tuple(sums.values())
+
+
 def records(quarantine: Any, reason: str | None, n: int) -> Any:
     """Expression: the first n quarantined records, of one reason or of any, in order of file and line."""
     rows = quarantine if reason is None else quarantine.filter(quarantine.reason == reason)
@@ -115,3 +136,126 @@ def reasons(quarantine: Any) -> Any:
     """Expression: quarantined records by reason, the most frequent first."""
     found = quarantine.group_by("reason").aggregate(records=quarantine.count().cast("int64"))
     return found.order_by([found.records.desc(), found.reason])
+
+
+def hours_by_kind(events: Any, timezone: str, first: int, last: int) -> Any:
+    """Expression: events by kind and local hour."""
+    rows = events.filter(events.line == 0)
+    rows = rows.select(event=rows.event, hour=bucket(rows.ts, "hour", timezone, first, last))
+    return rows.group_by(["event", "hour"]).aggregate(events=rows.count().cast("int64"))
+
+
+def read_hours_by_kind(shop: Shop) -> pa.Table:
+    """The table of `hours_by_kind`, in the shop's time zone."""
+    first, last = shop.manifest.first or 0, shop.manifest.last or 0
+    found = hours_by_kind(shop.events(), shop.config.timezone, first, last)
+    return shop.engine.run(found.order_by(["event", "hour"]))
+
+
+def _counted(rows: Any, of: Any) -> Any:
+    """Expression: one row: how many, of how many, since when."""
+    return rows.aggregate(records=rows.count().cast("int64"), since=rows.ts.min()).cross_join(
+        of.aggregate(of=of.count().cast("int64")))
+
+
+def early(events: Any, minutes: int) -> Any:
+    """Expression: events that carry a time so long after their receipt."""
+    heads = events.filter(events.line == 0)
+    late = heads.ts.epoch_seconds() - heads.received_at.epoch_seconds() > 60 * minutes
+    return _counted(heads.filter(late), heads)
+
+
+def currencies(events: Any) -> Any:
+    """Expression: rows with money by currency, the most frequent first."""
+    rows = events.filter(events.currency.notnull())
+    found = rows.group_by("currency").aggregate(records=rows.count().cast("int64"), since=rows.ts.min())
+    return found.order_by([found.records.desc(), found.currency])
+
+
+def sums(events: Any) -> Any:
+    """Expression: orders whose value is not what their lines add up to, of those where both are said.
+
+    The value is without tax and shipping; what is off an order or a line may be taken off it, or not.
+    """
+    rows = events.filter(events.event == "purchase")
+    head = rows.line == 0
+    goods = rows.price.cast("float64") * rows.quantity.fill_null(1.0)
+    off = rows.item_discount.cast("float64").fill_null(0.0) * rows.quantity.fill_null(1.0)
+    bare = rows.item_id.notnull() & rows.price.isnull()
+    by = rows.group_by("event_id").aggregate(
+        ts=rows.ts.min(), value=ibis.ifelse(head, rows.value.cast("float64"), ibis.null("float64")).max(),
+        discount=ibis.ifelse(head, rows.discount.cast("float64"), ibis.null("float64")).max().fill_null(0.0),
+        goods=ibis.ifelse(rows.item_id.notnull(), goods, ibis.null("float64")).sum(),
+        off=ibis.ifelse(rows.item_id.notnull(), off, 0.0).sum(), bare=bare.cast("int64").sum())
+    said = by.filter(by.value.notnull() & by.goods.notnull() & (by.bare == 0))
+    within = ibis.greatest(0.02, said.goods.abs() * 0.01)
+    wrong = [(said.value - said.goods + taken).abs() > within
+             for taken in (0.0, said.discount, said.off, said.discount + said.off)]
+    return _counted(said.filter(*wrong), said)
+
+
+def twice(events: Any) -> Any:
+    """Expression: lines of orders that stand there under several event ids, of all lines of orders."""
+    rows = events.filter((events.event == "purchase") & events.order_id.notnull() & events.item_id.notnull())
+    by = rows.group_by(["order_id", "item_id", "quantity", "price"]).aggregate(
+        ts=rows.ts.min(), ids=rows.event_id.nunique())
+    return _counted(by.filter(by.ids > 1), by)
+
+
+def twins(events: Any) -> Any:
+    """Expression: events that stand there more than once: one kind, person, thing, order and moment, several ids."""
+    heads = events.filter((events.line == 0) & (events.event != "purchase"))
+    heads = heads.mutate(person=ibis.coalesce(heads.customer_id, heads.anonymous_id))
+    by = heads.group_by(["event", "person", "item_id", "order_id", "ts", "url", "query"]).aggregate(
+        ids=heads.event_id.nunique())
+    by = by.filter(by.person.notnull())
+    return _counted(by.filter(by.ids > 1), by)
+
+
+def unlisted(events: Any, items: Any) -> Any:
+    """Expression: lines about items that the table of items does not have, of all lines about items."""
+    rows = events.filter(events.item_id.notnull())
+    return _counted(rows.anti_join(items, rows.item_id == items.item_id), rows)
+
+
+def unjoined(events: Any) -> Any:
+    """Expression: events that say by which list they came and of which no list was shown, of all that say so."""
+    asked = events.filter(events.request_id.notnull())
+    shows = asked.event.isin(["view_item_list", "view_promotion", "offer"])
+    shown = asked.filter(shows).select("request_id").distinct()
+    led = asked.filter((asked.line == 0) & ~shows)
+    return _counted(led.anti_join(shown, "request_id"), led)
+
+
+def quantities(events: Any, most: float) -> Any:
+    """Expression: lines of purchases and carts with more units than anybody buys, or with none."""
+    rows = events.filter(events.event.isin(["purchase", "add_to_cart"]) & events.quantity.notnull())
+    return _counted(rows.filter((rows.quantity > most) | (rows.quantity == 0)), rows)
+
+
+def quantities_of(events: Any, items: Any, category: str, most: float, whole: bool) -> Any:
+    """Expression: the same in one category (and below it), by its own rule; perhaps only whole units are possible."""
+    listed = items.filter(items.category.notnull())
+    mine = listed.filter((listed.category == category) | listed.category.startswith(category + " > ")).select("item_id")
+    rows = events.filter(events.event.isin(["purchase", "add_to_cart"]) & events.quantity.notnull())
+    rows = rows.semi_join(mine, "item_id")
+    wrong = rows.quantity > most
+    if whole:
+        wrong = wrong | (rows.quantity != rows.quantity.floor())
+    return _counted(rows.filter(wrong), rows)
+
+
+def units(events: Any, items: Any, fold: float) -> Any:
+    """Expression: purchased lines whose price is many times that of the table of items, or many times less."""
+    rows = events.filter((events.event == "purchase") & events.price.notnull() & events.item_id.notnull())
+    rows = rows.select(item_id=rows.item_id, ts=rows.ts, charged=rows.price.cast("float64"))
+    listed = items.select(item_id=items.item_id, listed=items.price.cast("float64"))
+    both = rows.inner_join(listed, "item_id")
+    both = both.filter((both.listed > 0) & (both.charged > 0))
+    return _counted(both.filter((both.charged > fold * both.listed) | (both.charged * fold < both.listed)), both)
+
+
+def counted(shop: Shop, expression: Any) -> tuple[int, int, Any]:
+    """What an expression of `_counted` gives: how many, of how many, and the time of the first."""
+    row = shop.engine.run(expression).to_pylist()[0]
+    return row["records"], row["of"], row["since"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
@@ -101,11 +101,12 @@ def _busiest(week: pa.Table) -> str:
 
 
 @question
-def account(shop: Shop) -> Account:
+def account(shop: Shop, *, by: Literal["import", "day", "source", "dialect"] = "import") -> Account:
     """Give the account of every import: received = stored + duplicate + quarantined.
 
     Args:
         shop: An opened shop; only read.
+        by: A row an import, or a day on which they came (UTC), a source, or a dialect.
 
     Returns:
         A row an import, oldest first; at last what was acknowledged and still lies in the journal.
@@ -114,18 +115,19 @@ def account(shop: Shop) -> Account:
     3
     """
     waiting = shop.unfolded()
-    entries = (*shop.manifest.imports, *inputs.in_journal(waiting))
+    every = (*shop.manifest.imports, *inputs.in_journal(waiting))
+    entries = every if by == "import" else inputs.together(every, by)
     names = ("id", "at", "sources", "table", "received", "stored", "duplicate", "quarantined", "lines")
     table = pa.table({name: [", ".join(getattr(e, name)) if name == "sources" else getattr(e, name) for e in entries]
                       for name in names},
                      schema=pa.schema([(name, pa.string() if name in names[:4] else pa.int64()) for name in names]))
-    sums = {name: sum(getattr(entry, name) for entry in entries)
+    sums = {name: sum(getattr(entry, name) for entry in every)
             for name in ("received", "stored", "duplicate", "quarantined")}
     line = say("received {received:,} = stored {stored:,} + duplicate {duplicate:,} + quarantined {quarantined:,}",
                **sums)
     counted = ExactCount(say("received records"), sums["received"])
     return Account(title=say("What came in"), table=table, evidence=counted, method="exact count",
-                   asked={"question": "ledger.account"}, notes=(line, *_journal(waiting), *shop.notes))
+                   asked={"question": "ledger.account", "by": by}, by=by, notes=(line, *_journal(waiting), *shop.notes))
 
 
 @question
