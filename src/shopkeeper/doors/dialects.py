@@ -38,7 +38,8 @@ def run(found: Namespace, out: Output) -> None:
                        [[one.name, one.title, str(len(described.filled(one)))] for one in shown])
     else:
         (one,) = shown
-        printing.line(console, put(say("{title}, documented at {where}", title=one.title, where=one.documented), out.language))
+        printing.line(console, put(say("{title}, documented at {where}", title=one.title, where=one.documented),
+                                   out.language))
         printing.table(console, [word("our column", out.language), word("their field", out.language)],
                        [list(row) for row in described.filled(one)])
         printing.table(console, [word("our kind", out.language), word("their word", out.language)],

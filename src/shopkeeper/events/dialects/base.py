@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache, lru_cache
 from typing import Any, Literal
 
 import msgspec
@@ -17,12 +18,14 @@ import msgspec
 from shopkeeper.events.mapping import spelling
 from shopkeeper.events.schema import ITEM_COLUMNS, MAPPABLE
 
-__all__ = ["NEVER", "OTHER", "Dialect", "Field", "Row", "Unfit", "flat", "personal", "translate", "untranslate"]
+__all__ = ["NEVER", "OTHER", "Dialect", "Field", "Row", "Unfit", "flat", "parts_of", "personal", "translate",
+           "untranslate"]
 
 Row = dict[str, Any]        # a record as flat fields
 OTHER = "other"             # the kind of what a tracker saw and no kind of ours means
 PROPS = "props."
 _OURS = frozenset({*MAPPABLE, "items"})
+_MISFIT = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError)
 _ITEM = frozenset({*ITEM_COLUMNS, "list_id"})
 
 
@@ -178,6 +181,16 @@ def text_of(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, list | dict | bool) else str(value)
 
 
+def parts_of(dialect: Dialect, record: Row) -> list[Row]:
+    """The records that a record of theirs holds, mostly itself alone.
+
+    Raises:
+        Unfit: They cannot be told apart.
+    """
+    found: list[Row] = [record] if dialect.split is None else _tried(dialect.split, record)
+    return found
+
+
 def translate(dialect: Dialect, record: Row, state: Any = None) -> Row:
     """A record of theirs as one of ours.
 
@@ -192,7 +205,7 @@ def translate(dialect: Dialect, record: Row, state: Any = None) -> Row:
     Raises:
         Unfit: A field does not fit.
     """
-    theirs = dialect.before(record) if dialect.before else record
+    theirs = _tried(dialect.before, record) if dialect.before else record
     used: set[str] = set()
     ours: Row = dict(dialect.constants)
     if dialect.kind is not None:
@@ -202,11 +215,12 @@ def translate(dialect: Dialect, record: Row, state: Any = None) -> Row:
         used.add(found[0])
         ours["items"] = [_item(dialect, one) for one in listed(found[1], found[0])]
     if dialect.finish is not None:
-        ours = dialect.finish(theirs, ours) if dialect.state is None else dialect.finish(theirs, ours, state)
+        ours = _tried(dialect.finish, theirs, ours, *(() if dialect.state is None else (state,)))
     named = {name.removeprefix(PROPS): value for name, value in ours.items() if not _empty(value)}
-    left = {_free(dialect, name, named): value for name, value in theirs.items()
-            if name not in used and not _empty(value)}
-    return left | named
+    for name, value in theirs.items():
+        if name not in used and not _empty(value):
+            named[_free(dialect, name, named)] = value
+    return named
 
 
 def untranslate(dialect: Dialect, ours: Row) -> Row:
@@ -219,6 +233,16 @@ def untranslate(dialect: Dialect, ours: Row) -> Row:
     if dialect.items is not None and ours.get("items"):
         theirs[_name(dialect.items)] = [_nested(_written(dialect.item, one)) for one in ours["items"]]
     return dialect.after(theirs) if dialect.after else theirs
+
+
+def _tried(function: Callable[..., Any], *given: Any) -> Any:
+    """What a dialect's function makes of a record; a record that it stumbles over does not fit."""
+    try:
+        return function(*given)
+    except Unfit:
+        raise
+    except _MISFIT as wrong:
+        raise Unfit("record", str(wrong) or type(wrong).__name__) from wrong
 
 
 def _kind(dialect: Dialect, theirs: Row, used: set[str]) -> Row:
@@ -235,20 +259,25 @@ def _kind(dialect: Dialect, theirs: Row, used: set[str]) -> Row:
 def _filled(fields: Sequence[Field], theirs: Row, used: set[str]) -> Row:
     out: Row = {}
     for row in fields:
-        found = _first(row.theirs, theirs)
-        if found is None or row.ours in out:
+        found = None if row.ours in out else _first(row.theirs, theirs)
+        if found is None:
             continue
-        name, value = found
-        try:
-            read = value if row.read is None else row.read(value)
-        except Unfit:
-            raise
-        except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError) as wrong:
-            raise Unfit(name, str(wrong) or text_of(value)[:80]) from wrong
+        name, read = found
+        if row.read is not None:
+            read = _read(row.read, name, read)
         used.add(name)
         if not _empty(read):
             out[row.ours] = read
     return out
+
+
+def _read(read: Callable[[Any], Any], name: str, value: Any) -> Any:
+    try:
+        return read(value)
+    except Unfit:
+        raise
+    except _MISFIT as wrong:
+        raise Unfit(name, str(wrong) or text_of(value)[:80]) from wrong
 
 
 def _item(dialect: Dialect, theirs: Row) -> Row:
@@ -262,16 +291,24 @@ def _item(dialect: Dialect, theirs: Row) -> Row:
 
 def _first(names: str, theirs: Row) -> tuple[str, Any] | None:
     """The first of some fields that says something."""
-    for name in names.split("|"):
+    for name in _apart(names):
         value = theirs.get(name)
-        if not _empty(value):
+        if value is not None and value != "":
             return name, value
     return None
 
 
+@cache
+def _apart(names: str) -> tuple[str, ...]:
+    return tuple(names.split("|"))
+
+
 def _free(dialect: Dialect, name: str, taken: Row) -> str:
     """A name of theirs as a column that is none of ours, and that no row fills."""
-    return f"{dialect.name}.{name}" if spelling(name) in _OURS or name in taken else name
+    return f"{dialect.name}.{name}" if name in taken or _spelled(name) in _OURS else name
+
+
+_spelled = lru_cache(65_536)(spelling)
 
 
 def _written(fields: Sequence[Field], ours: Row) -> Row:

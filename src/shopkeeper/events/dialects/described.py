@@ -14,14 +14,16 @@ _SHOWN = 6  # of the names of one thing
 def filled(dialect: Dialect) -> list[tuple[str, str]]:
     """Column of ours, and the fields of theirs that fill it, the first that says something; items as `items.<column>`.
 
-    Columns of the event table come first, then items, then what is renamed in `props`.
+    Columns of the event table come first, then those of items, then what is renamed in `props`.
     """
-    rows = [] if dialect.kind is None else [("event", _names(dialect.kind))]
-    rows += [(ours, value) for ours, value in dialect.constants.items()]
-    rows += [_row(row) for row in dialect.fields if not row.ours.startswith(PROPS)]
-    if dialect.items is not None:
-        rows += [(f"items.{ours}", theirs) for ours, theirs in map(_row, dialect.item) if not ours.startswith(PROPS)]
-    return rows + [_row(row) for row in dialect.fields if row.ours.startswith(PROPS)]
+    rows = [] if dialect.kind is None else [Field("event", dialect.kind)]
+    rows += [row for row in dialect.fields if not row.ours.startswith(PROPS)]
+    rows += [Field(f"items.{row.ours}", row.theirs) for row in dialect.item if not row.ours.startswith(PROPS)]
+    rows += [row for row in dialect.fields if row.ours.startswith(PROPS)]
+    together: dict[str, list[str]] = {}
+    for row in rows:
+        together.setdefault(row.ours, []).append(row.theirs)
+    return [(ours, _names("|".join(theirs))) for ours, theirs in together.items()]
 
 
 def words(dialect: Dialect) -> dict[str, list[str]]:
@@ -46,10 +48,6 @@ def as_data(dialect: Dialect) -> dict[str, Any]:
             "item": [{"ours": row.ours, "theirs": row.theirs.split("|")} for row in dialect.item],
             "constants": dict(dialect.constants), "time_zone": dialect.time_zone, "currency": dialect.currency,
             "order_rule": dialect.order_rule}
-
-
-def _row(row: Field) -> tuple[str, str]:
-    return row.ours, _names(row.theirs)
 
 
 def _names(names: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
@@ -11,13 +12,18 @@ import numpy as np
 import pyarrow as pa
 
 from shopkeeper.errors import BadInput, BadMapping
-from shopkeeper.events.dialects.base import Dialect, Row, Unfit, text_of, translate
+from shopkeeper.events.dialects.base import Dialect, Row, Unfit, parts_of, text_of, translate
 from shopkeeper.events.mapping import Mapping
 from shopkeeper.events.raw import Broken, RawBatch
+from shopkeeper.events.readers.base import MAX_COLUMNS
+from shopkeeper.events.schema import MAPPABLE
 from shopkeeper.words import say
 
 __all__ = ["Reading", "mapping_of", "rows_of"]
 
+_CELLS = 8 << 20  # rows times columns of a batch
+_FEWEST = 256  # columns that any batch may have
+_OURS = frozenset({*MAPPABLE, "items"})
 _ENOUGH = 20  # records of one batch of which none fits, from which on the dialect is not the source's
 
 
@@ -27,6 +33,8 @@ def rows_of(table: Any) -> list[Row]:
 
 
 def _plain(value: Any) -> Any:
+    if type(value) is str:
+        return value
     if isinstance(value, datetime | date):
         return value.isoformat()
     if isinstance(value, bytes):
@@ -81,7 +89,7 @@ class Reading:
         broken: list[Broken] = []
         for line, row in zip(raw.line.tolist(), rows_of(raw.table), strict=True):
             try:
-                parts = [row] if self.dialect.split is None else self.dialect.split(row)
+                parts = parts_of(self.dialect, row)
             except Unfit as wrong:
                 broken.append(self._set_aside(wrong, row, line))
                 continue
@@ -105,7 +113,7 @@ class Reading:
         missing = self.dialect.missing(names)
         if missing:
             raise BadMapping(say("{source} is not in the dialect {title}: it has no field {names}.", source=self.source,
-                                 title=self.dialect.title, names=" / ".join(missing)),
+                                 title=self.dialect.title, names=" / ".join(missing[:6])),
                              do=[say("leave out --dialect: it is recognised."), say("--dialect columns --map ...")],
                              why=say("every file of that kind has it; this one has {columns}.",
                                      columns=", ".join(names[:20])))
@@ -118,11 +126,30 @@ class Reading:
 
 
 def _table(rows: list[Row]) -> Any:
-    """Records as a table of texts; lists as JSON."""
-    names = dict.fromkeys(name for row in rows for name in row)
-    cells = {name: [None if (value := row.get(name)) is None or value == "" else
-                    json.dumps(value, ensure_ascii=False, default=str) if name == "items" else text_of(value)
-                    for row in rows] for name in names}
-    if not cells:
+    """Records as a table of texts; lists as JSON. Where each record has names of its own, the rare ones share a column.
+
+    Args:
+        rows: Of ours.
+
+    Returns:
+        A column a name, of which there are so many that rows times columns stay below `_CELLS`; what is left of a row
+        stands as one JSON object under `more`.
+    """
+    seen = Counter(name for row in rows for name in row)
+    room = min(MAX_COLUMNS, max(_FEWEST, _CELLS // max(1, len(rows))))
+    if len(seen) > room:
+        kept = {name for name, _ in seen.most_common(room)} | _OURS.intersection(seen)
+        rows = [_folded(row, kept) for row in rows]
+        seen = Counter(dict.fromkeys(name for row in rows for name in row))
+    if not seen:
         return pa.table({"": pa.nulls(len(rows), pa.string())})
-    return pa.table({name: pa.array(column, pa.string()) for name, column in cells.items()})
+    return pa.table({name: pa.array([_cell(row.get(name)) for row in rows], pa.string()) for name in seen})
+
+
+def _folded(row: Row, kept: set[str]) -> Row:
+    rare = {name: value for name, value in row.items() if name not in kept}
+    return {**{name: value for name, value in row.items() if name in kept}, **({"more": rare} if rare else {})}
+
+
+def _cell(value: Any) -> str | None:
+    return None if value is None or value == "" else value if isinstance(value, str) else text_of(value)
