@@ -50,9 +50,10 @@ def _marked(function: F, mark: Mark) -> F:
 
     @wraps(function)
     def asked(shop: Any, *args: Any, **given: Any) -> Any:
-        before = shop.looked
+        before = getattr(shop, "looked", 0)  # whoever asks has a shop; a function alone may be tried with anything
         answer = function(shop, *args, **given)
-        gone = shop.left_out() if shop.looked > before and isinstance(answer, Answer) else 0
+        looked = isinstance(answer, Answer) and getattr(shop, "looked", 0) > before
+        gone = shop.left_out() if looked else 0
         if not gone:
             return answer
         return replace(answer, notes=(*answer.notes, say(

@@ -42,6 +42,15 @@ def test_people_s_browsers_and_phones_are_not_taken_for_bots(agent):
     assert of_agent(agent) is None
 
 
+def test_every_example_of_the_list_of_crawlers_is_labelled():
+    from crawleruseragents import CRAWLER_USER_AGENTS_DATA
+
+    examples = [text for entry in CRAWLER_USER_AGENTS_DATA for text in entry.get("instances", ())]
+
+    assert len(examples) > 1_000
+    assert [text for text in examples if of_agent(text) is None] == []
+
+
 @pytest.mark.parametrize(("agent", "label", "reason"), [
     ("Mozilla/5.0 (compatible; GPTBot/1.2; +https://openai.com/gptbot)", "bot", "crawler"),
     ("Mozilla/5.0 (compatible; Bytespider; spider-feedback@bytedance.com)", "bot", "crawler"),

@@ -31,7 +31,8 @@ FAST = {"events": 300, "pauses": 250, "quick": 250, "mean": 0.5, "spread": 0.2}
 
 @pytest.mark.parametrize(("method", "seen", "bot"), [
     (Quick(), FAST, True), (Quick(), {**FAST, "quick": 29, "pauses": 58}, False),
-    (Quick(), {"events": 200, "pauses": 150, "mean": 2.0}, True), (Quick(), {"events": 50, "pauses": 40, "mean": 2.0}, False),
+    (Quick(), {"events": 200, "pauses": 150, "mean": 2.0}, True),
+    (Quick(), {"events": 50, "pauses": 40, "mean": 2.0}, False),
     (Even(), CLOCK, True), (Even(), {**CLOCK, "pauses": 9}, False), (Even(), {**CLOCK, "spread": 15.0}, False),
     (Even(), {**CLOCK, "intent": 1}, False),
     (Driven(), {"events": 6, "suspect": 6}, True), (Driven(), {"events": 6, "suspect": 6, "intent": 1}, False),

@@ -55,6 +55,14 @@ _DRIVEN = re.compile(r"HeadlessChrome|HeadlessEdg|PhantomJS|SlimerJS|Puppeteer|P
 _LIBRARY = re.compile(
     r"^(node-fetch|undici|Deno|Bun|got|axios|PostmanRuntime|Dart|Faraday|rest-client|GuzzleHttp|HTTPie|Scrapy|mechanize|"
     r"lua-resty-http|RestSharp|Jakarta Commons-HttpClient)\b", re.ASCII)
+# The common browsers, to the letter; what is one of these need not be held against some 1,500 patterns. A crawler adds
+# its name to such a text, and then it is none.
+_BROWSER = re.compile(
+    r"Mozilla/5\.0 \((?:Windows NT 10\.0; Win64; x64|Macintosh; Intel Mac OS X [\d_.]+|X11; Linux x86_64|"
+    r"Android \d+; Mobile|Linux; Android \d+(?:\.\d+)*; [A-Za-z0-9_ +.-]+(?:Build/[A-Z0-9.]+)?|"
+    r"iPhone; CPU iPhone OS [\d_]+ like Mac OS X|iPad; CPU OS [\d_]+ like Mac OS X)(?:; rv:[\d.]+)?\) "
+    r"(?:AppleWebKit/[\d.]+ \(KHTML, like Gecko\) (?:Chrome/[\d.]+ )?(?:Version/[\d.]+ )?(?:Mobile/\w+ |Mobile )?"
+    r"Safari/[\d.]+(?: Edg/[\d.]+)?|Gecko/[\d.]+ Firefox/[\d.]+)", re.ASCII)
 _HITS = frozenset({"page_view", "view_item", "view_item_list", "search"})  # what browsers ask; a shop's own server is
 _TRUE = frozenset({"true", "1", "yes"})                                    # not asked for its user agent
 _FLAGS = ("webdriver", "is_webdriver", "navigator_webdriver")
@@ -83,6 +91,8 @@ def of_agent(agent: str) -> Label | None:
     >>> of_agent("curl/8.5.0"), of_agent("Mozilla/5.0 (Linux; Android 9; CUBOT_X18)")
     (Label(traffic='bot', score=0.95, reason='library'), None)
     """
+    if _BROWSER.fullmatch(agent):
+        return None
     if _AGENTS.search(agent):
         return AGENT
     if _DRIVEN.search(agent):
