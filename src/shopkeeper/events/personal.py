@@ -42,11 +42,12 @@ _ALONE = r"(?<![0-9A-Za-z_])(?<![0-9][-.])(?<![0-9A-Za-z]/)(?<![0-9a-f]{4}-)"  #
 _ENDS = r"(?![0-9A-Za-z_]|[.,:]?[0-9]|-[0-9])"
 _LOCAL = r"A-Za-z0-9\u00c0-\u024f._%+'\-"
 _EMAILS = (
-    re.compile(rf"(?<![{_LOCAL}])[{_LOCAL}]{{1,64}}(?:@|%40)(?:[A-Za-z0-9\-]{{1,63}}\.)+[A-Za-z]{{2,24}}(?![A-Za-z0-9@])"),
-    re.compile(r"(?<![\w.])[A-Za-z0-9._+\-]{1,64} ?[\[(]at[\])] ?[A-Za-z0-9\-]{1,63}"
+    re.compile(rf"(?<![{_LOCAL}])[{_LOCAL}]{{1,64}}(?:@|%40)(?:[A-Za-z0-9\-]{{1,63}}\.)+[A-Za-z]{{2,24}}"
+               r"(?![A-Za-z0-9@])"),
+    re.compile(rf"(?<![{_LOCAL}])[A-Za-z0-9._+'\-]{{1,64}} ?[\[(]at[\])] ?[A-Za-z0-9\-]{{1,63}}"
                r"(?:(?: ?[\[(]dot[\])] ?|\.)[A-Za-z]{2,24}){1,3}", re.IGNORECASE),
-    re.compile(r"(?<![\w.])[A-Za-z0-9._+\-]{1,64} at [A-Za-z0-9\-]{1,63}(?: dot [A-Za-z]{2,24}){1,3}(?!\w)",
-               re.IGNORECASE),
+    re.compile(rf"(?<![{_LOCAL}])[A-Za-z0-9._+'\-]{{1,64}} at [A-Za-z0-9\-]{{1,63}}"
+               r"(?: dot [A-Za-z]{2,24}){1,3}(?![A-Za-z0-9])", re.IGNORECASE),
 )
 _FILES = re.compile(r"\.(?:png|jpe?g|gif|svg|webp|avif|js|css)$", re.IGNORECASE)  # photo@2x.png
 _ID = re.compile(rf"{_ALONE}[1-8]\d{{5}}[ \-]?(?:18|19|20)\d{{2}}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
@@ -55,7 +56,8 @@ _CARD = re.compile(rf"{_ALONE}(?:\d{{4}}(?P<a>[ \-]?)\d{{4}}(?P=a)\d{{4}}(?P=a)\
                    rf"|3\d{{3}}(?P<b>[ \-]?)\d{{6}}(?P=b)\d{{4,5}}){_ENDS}")
 _PHONES = tuple(re.compile(_ALONE + form + _ENDS) for form in (
     # E.164, and with 00 where it is in groups
-    r"(?:\+[1-9]\d{0,2}|00[1-9]\d{0,2}(?=[ .\-/(]))(?:[ .\-]?\(0\))?(?:[ .\-]\d)?(?:[ .\-/]?\(?\d{2,8}\)?){1,5}",
+    r"(?:\+[1-9]\d{0,2}|(?<![0-9] )00[1-9]\d{0,2}(?=[ .\-/(]))(?:[ .\-]?\(0\))?(?:[ .\-]\d)?"
+    r"(?:[ .\-/]?\(?\d{2,8}\)?){1,5}",
     # China: mobile, then a line with its area
     r"(?:(?:\+|00)?86[ \-]?)?1[3-9]\d(?P<a>[ \-]?)\d{4}(?P=a)\d{4}",
     r"(?:\+?86[ \-]?)?1[3-9]\d(?P<a>[ \-])\d{3}(?P=a)\d{5}",
@@ -93,11 +95,13 @@ _OTHER_FIELD = re.compile(
     r"order|sku|ean$|isbn|upc|gtin|asin|item|product|variant|transaction|txn|invoice|tracking|session|request|click"
     r"|gclid|msclkid|fbclid|campaign|price|amount|value|total|revenue|time|date|(?:^|_)(?:ts|id|ids|ip|lat|lon|lng)(?:_|$)"
     r"|version|code|barcode|serial|hash|token|uuid|size|count|quantity|单号|编号|货号|条码|价格|金额|时间|编码")
-_WHOLE = {"phone": re.compile(r"\+?[0-9 ().\-/]{6,24}"), "card": re.compile(r"[0-9 \-]{12,23}"),
-          "id": re.compile(r"\d{15}|\d{17}[0-9Xx]")}
-_DIGITS_OF = {"phone": range(7, 16), "card": range(12, 20), "id": range(15, 19)}
+_WHOLE: Mapping[Kind, re.Pattern[str]] = {  # an identity card's number is no payment card's: it comes first
+    "id": re.compile(r"\d{15}|\d{6} ?\d{8} ?\d{3}[0-9Xx]"), "phone": re.compile(r"\+?[0-9 ().\-/]{6,24}"),
+    "card": re.compile(r"[0-9 \-]{12,23}"),
+}
+_DIGITS_OF: Mapping[Kind, range] = {"phone": range(7, 16), "card": range(12, 20), "id": range(15, 19)}
 
-# Whether a text may hold any, in two steps, for Arrow's expressions, which know no look-around: both are wider than what
+# Whether a text may hold any, in two steps, for Arrow, whose expressions know no look-around: both are wider than what
 # is found. The first is fast; the second knows an identifier or a time of 13 digits from a telephone.
 _S = "[ ./()（）\\-\u2010-\u2014\u2212\u00a0\u3000]"
 _ADDRESS = r"@|＠|%40|[\[(（]at[\])）]| dot [a-z]"
@@ -154,8 +158,9 @@ def _by_name(plain: str, field: str) -> Found | None:
     cell = plain[start:end]
     for kind, form in _WHOLE.items():
         digits = sum(one.isdigit() for one in cell)
-        if digits in _DIGITS_OF[kind] and _NAMED[kind].search(field) and form.fullmatch(cell):  # type: ignore[index]
-            return Found(kind, start, end)  # type: ignore[arg-type]
+        right = digits in _DIGITS_OF[kind] and _NAMED[kind].search(field) and form.fullmatch(cell)
+        if right and not (kind == "phone" and _NO_PHONE.match(cell)):
+            return Found(kind, start, end)
     return None
 
 

@@ -24,8 +24,8 @@ import pyarrow.compute as pc
 
 from shopkeeper.asking import Progress, silent
 from shopkeeper.errors import BadInput, Refusal
-from shopkeeper.events import readers
 from shopkeeper.events import mapping as mappings
+from shopkeeper.events import personal, readers
 from shopkeeper.events.cleaning import Cleaned, Cleaner, TableCleaner, original
 from shopkeeper.events.dialects.reading import Reading
 from shopkeeper.events.items import in_parts
@@ -100,6 +100,7 @@ class Tally:
     reasons: Counter[str] = field(default_factory=Counter)
     unread: Counter[str] = field(default_factory=Counter)
     derived: Counter[str] = field(default_factory=Counter)
+    hidden: Counter[str] = field(default_factory=Counter)
     mapped: dict[str, str] = field(default_factory=dict)
     unmapped: dict[str, None] = field(default_factory=dict)
     notes: dict[str, Sentence] = field(default_factory=dict)
@@ -112,6 +113,7 @@ class Tally:
         self.received += cleaned.received
         self.unread += cleaned.unread
         self.derived += cleaned.derived
+        self.hidden += cleaned.hidden
         self.mapped |= columns
         self.unmapped |= dict.fromkeys(unmapped)
         self.reasons.update(cleaned.rejected.column("reason").to_pylist())
@@ -459,7 +461,8 @@ def _account(tally: Tally, number: str | None, stored: int, duplicate: int, line
     reasons = dict((+tally.reasons).most_common())
     return Received(tally.received, stored, duplicate, sum(reasons.values()), lines, reasons, tally.mapped,
                     tuple(name for name in tally.unmapped if name not in tally.mapped.values()), dict(tally.unread),
-                    dict(tally.derived), tuple(tally.notes.values()), dict(tally.dialects), number)
+                    dict(tally.derived), (*tally.notes.values(), *personal.said(tally.hidden)), dict(tally.dialects),
+                    number)
 
 
 def _commit(writer: Writer, manifest: Manifest, account: Received, tally: Tally, sources: Sequence[Source],
