@@ -52,7 +52,11 @@ def _paid(theirs: Row) -> bool:
 
 
 def _split(theirs: Row) -> list[Row]:
-    """A line as what it tells: an order in some state, or one that was paid and paid back."""
+    """A line as what it tells: an order in some state, or one that was paid and paid back.
+
+    Headers may have blanks around them.
+    """
+    theirs = {name.strip(): value for name, value in theirs.items()}
     status, back = _of(theirs, "status"), _of(theirs, "refund_status") or ""
     if status is None and _of(theirs, "order_id") is None:
         return [theirs]  # a later line under merged cells, or none of an order
@@ -125,15 +129,17 @@ def _priced(theirs: Row, ours: Row) -> Row:
 
 def _refund(theirs: Row, ours: Row, orders: Orders) -> Row:
     """What was paid back. An amount of its own line is an event of its own; else the refund has the order's lines."""
-    for name in ("shipping", "discount"):
+    for name in ("shipping", "discount", "list_price"):
         ours.pop(name, None)
     back = _sum(theirs, "refunded")
     if back is None or back <= 0:
         return lines_of(ours, orders, ())
-    whole = _sum(theirs, "line_paid") in (None, back)
-    ours = {**ours, "value": amount(back)} if whole else {
-        **{name: value for name, value in ours.items() if name not in ("quantity", "price", "list_price")},
-        "value": amount(back)}
+    whole, units = _sum(theirs, "line_paid") or _sum(theirs, "paid"), Decimal(ours.get("quantity", "0"))
+    if whole == back and units > 0 and "item_id" in ours:
+        ours["price"] = amount(Decimal(ours["value"] if _sum(theirs, "line_paid") is None else back) / units)
+    else:  # a part of the money: nobody knows for how many
+        ours = {name: value for name, value in ours.items() if name not in ("quantity", "price")}
+    ours["value"] = amount(back)
     if "order_id" not in ours:
         return ours
     line = orders.next_line(f"refund:{ours['order_id']}")

@@ -58,7 +58,7 @@ def money(value: Any) -> str | None:
     ('1299', '12.5', '-3', '-4.5')
     """
     text = cell(value)
-    if text is None:
+    if text is None or text.startswith(("无", "没有")):  # 无退款
         return None
     less = text.startswith(("-", "−", "(", "（"))
     text = text.strip("-−()（） ")

@@ -14,15 +14,15 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from shopkeeper.events.dialects.base import NEVER, Dialect, Field, Row, Unfit, personal, text_of
+from shopkeeper.events.dialects.base import Dialect, Field, Row, Unfit, personal, text_of
 from shopkeeper.events.dialects.exports import amount, cell, code, moment, money, plain
 from shopkeeper.events.dialects.values import number, said
 from shopkeeper.events.schema import KINDS
 
 _OPEN = 65_536  # orders whose lines may still come; one that comes after so many others begins anew: a conflict
 HEAD_MONEY = ("value", "shipping", "tax", "discount")
-TOLD = "told"  # a field of ours in a record of theirs: which of the things that a line tells it is
-WHAT_IS_TOLD = Field("event", TOLD, write=NEVER)
+TOLD = "·told"  # a field of ours in a record of theirs: which of the things that a line tells it is
+WHAT_IS_TOLD = Field("event", TOLD)
 
 
 @dataclass

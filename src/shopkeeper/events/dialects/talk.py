@@ -85,7 +85,8 @@ def _fields(account: tuple[str, ...] = _ACCOUNT, shown: tuple[str, ...] = _SHOWN
             Field("event_id", "|".join(_ID), read=code, write=_within),
             Field("item_id", "|".join(_ITEM), read=code), Field("text", "|".join(_TEXT), read=text_of),
             Field("rating", "|".join(_STAR), read=stars), Field("props.about", "|".join(_FREE), read=said),
-            Field("order_id", "|".join(_ORDER), read=code), Field("url", "url|link|permalink|链接", read=said),
+            Field("order_id", "|".join(_ORDER), read=code), Field("props.platform", "|".join(_PLATFORM), read=said),
+            Field("url", "url|link|permalink|链接", read=said),
             *personal("phone", "phone", "手机号"), *personal("ip", "ip_address", "comment_author_IP"))
 
 
@@ -103,9 +104,11 @@ def _finish(kind: str, within: tuple[str, ...]) -> Callable[[Row, Row], Row]:
         ours = {**ours, "event": kind}
         if "event_id" in ours:
             ours["event_id"] = f"{above}{ours['event_id']}"
-        if "anonymous_id" in ours:
+        if "customer_id" in ours:  # what else this person is called is not kept
+            ours.pop("anonymous_id", None)
+        elif "anonymous_id" in ours:
             ours["anonymous_id"] = f"{above}{ours['anonymous_id']}"
-        elif "customer_id" not in ours:
+        else:
             ours["anonymous_id"] = f"{above}{'' if kind == 'chat' and place else _alone(theirs)}"
         return ours
 
