@@ -11,7 +11,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from shopkeeper.events.dialects.base import NEVER, OTHER, Dialect, Field, Row, listed, personal, text_of
+from shopkeeper.events.dialects.base import NEVER, Dialect, Field, Row, listed, personal, text_of
 from shopkeeper.events.dialects.values import number, one_each, said
 
 KINDS = {
@@ -20,17 +20,22 @@ KINDS = {
     "product_removed_from_cart": "remove_from_cart", "cart_viewed": "view_cart", "checkout_started": "begin_checkout",
     "checkout_contact_info_submitted": "checkout_step",
     "checkout_address_info_submitted": "checkout_step", "checkout_shipping_info_submitted": "checkout_step",
-    "payment_info_submitted": "checkout_step", "checkout_completed": "purchase", "alert_displayed": "payment_failed",
+    "payment_info_submitted": "checkout_step", "checkout_completed": "purchase",
+    "alert_displayed.payment": "payment_failed", "alert_displayed.discount": "coupon_reject",
 }
 _LISTS = ("data.checkout.lineItems", "data.cart.lines", "data.collection.productVariants",
           "data.searchResult.productVariants")
+_ALERTS = ("payment", "discount")
 _SIDES = ("billing", "shipping")
 _UNITS = frozenset({"add_to_cart", "remove_from_cart", "purchase"})
 
 
 def _before(theirs: Row) -> Row:
-    """Whatever the event lists, as `lines`: variants, lines of a cart, of a checkout."""
+    """Whatever the event lists, as `lines`: variants, lines of a cart, of a checkout; an alert by what it is about."""
     out = dict(theirs)
+    if theirs.get("name") == "alert_displayed":
+        about = text_of(theirs.get("data.alert.type", "")).lower()
+        out["name"] += next((f".{one}" for one in _ALERTS if one in about), "")
     for name in _LISTS:
         if theirs.get(name) not in (None, "", [], "[]"):
             out["lines"] = [_line(one) for one in listed(out.pop(name), name)]
@@ -63,6 +68,9 @@ def _line(one: Row) -> Row:
 
 def _after(theirs: Row) -> Row:
     out = {name: value for name, value in theirs.items() if name != "lines"}
+    name, _, about = text_of(theirs.get("name", "")).partition(".")
+    if about:
+        out |= {"name": name, "data.alert.type": f"{about.upper()}_ERROR"}
     if "lines" in theirs:
         out["data.checkout.lineItems"] = [
             {"quantity": one.get("quantity"), "title": one.get("title"), **_final(one),
@@ -96,11 +104,6 @@ def _finish(theirs: Row, ours: Row) -> Row:
         for name in ("value", "shipping", "tax", "discount"):
             if name in ours:
                 ours[f"props.checkout_{name}"] = ours.pop(name)
-    alert = text_of(theirs.get("data.alert.type", "PAYMENT")).upper()
-    if ours.get("event") == "payment_failed" and "DISCOUNT" in alert:
-        ours["event"] = "coupon_reject"
-    elif ours.get("event") == "payment_failed" and "PAYMENT" not in alert:
-        ours |= {"event": OTHER, "props.event_name": "alert_displayed"}
     if ours.get("event") == "checkout_step":
         ours["step"] = text_of(theirs.get("name", "")).removeprefix("checkout_").removesuffix("_submitted")
     return one_each(ours, _UNITS)
