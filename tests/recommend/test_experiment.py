@@ -42,11 +42,13 @@ def test_an_experiment_is_started_once_stopped_and_remembered(small_learned, cop
 
 
 def test_what_makes_no_sense_is_refused(small):
-    for wrong in ({"experiment": "No Name"}, {"share": 0.0}, {"days": 0}, {"a": "plain"}):
+    with pytest.raises(BadInput, match="is no name for an experiment"):
+        recommend.start_experiment(small, experiment="No Name", dry_run=True)
+    for wrong in ({"share": 0.0}, {"days": 0}, {"a": "plain"}):
         with pytest.raises(BadInput):
-            recommend.start_experiment(small, dry_run=True, **wrong)
+            recommend.start_experiment(small, compared=recommend.Compared(**wrong), dry_run=True)
     with pytest.raises(UnknownName, match="no method 'magic'"):
-        recommend.start_experiment(small, b="magic", dry_run=True)
+        recommend.start_experiment(small, compared=recommend.Compared(b="magic"), dry_run=True)
     with pytest.raises(UnknownName, match="there is no experiment 'x'"):
         recommend.experiment(small, experiment="x")
     assert recommend.experiment(small).table.num_rows == 0
@@ -54,7 +56,7 @@ def test_what_makes_no_sense_is_refused(small):
 
 def test_each_arm_is_answered_by_its_own_method_and_the_report_reads_what_was_logged(small_learned, copy_of):
     shop = copy_of(small_learned)
-    recommend.start_experiment(shop, experiment="x", a="installed", b="plain")
+    recommend.start_experiment(shop, experiment="x", compared=recommend.Compared("installed", "plain"))
     served = Served(shop)
     served.wall = max(served.wall, read_experiments(shop)[0].start + DAY)
     served.live.refresh(served.view())

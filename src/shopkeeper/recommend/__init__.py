@@ -6,9 +6,16 @@ split (`trials.py`); the one that beat the plainer ones answers, and until `lear
 """
 
 from shopkeeper.recommend.answers import Audience, Items, Trials
-from shopkeeper.recommend.experiments import Experiments, Report, experiment, start_experiment, stop_experiment
+from shopkeeper.recommend.experiments import (
+    Compared,
+    Experiments,
+    Report,
+    experiment,
+    start_experiment,
+    stop_experiment,
+)
 from shopkeeper.recommend.questions import audience, evidence, goes_with, next_items, similar_items
 from shopkeeper.recommend.rules import Rules
 
-__all__ = ["Audience", "Experiments", "Items", "Report", "Rules", "Trials", "audience", "evidence", "experiment",
-           "goes_with", "next_items", "similar_items", "start_experiment", "stop_experiment"]
+__all__ = ["Audience", "Compared", "Experiments", "Items", "Report", "Rules", "Trials", "audience", "evidence",
+           "experiment", "goes_with", "next_items", "similar_items", "start_experiment", "stop_experiment"]

@@ -53,19 +53,35 @@ class Report(Answer):
     uneven a split is by chance, at any look)."""
 
 
+@dataclass(frozen=True)
+class Compared:
+    """What an experiment compares.
+
+    Attributes:
+        a: Who answers the one arm: `installed`, `plain`, or a method of the installed model's trial.
+        b: Who answers the other arm, likewise.
+        share: The share of people who get `b`, above 0 and below 1.
+        days: End by itself after so many days.
+    """
+
+    a: str = INSTALLED
+    b: str = PLAIN
+    share: float = 0.5
+    days: int | None = None
+
+
+_INSTALLED_AND_PLAIN = Compared()
+
+
 @act("experiment")
-def start_experiment(shop: Shop, *, experiment: str = "next-items", a: str = INSTALLED, b: str = PLAIN,
-                     share: float = 0.5, days: int | None = None, dry_run: bool = False,
-                     progress: Progress = silent) -> Experiments:
+def start_experiment(shop: Shop, *, experiment: str = "next-items", compared: Compared = _INSTALLED_AND_PLAIN,
+                     dry_run: bool = False, progress: Progress = silent) -> Experiments:
     """Start an experiment: two ways to say what a customer wants next, split by customer.
 
     Args:
         shop: An opened shop.
         experiment: A name for it.
-        a: Who answers the one arm: `installed`, `plain`, or a method of the installed model's trial.
-        b: Who answers the other arm, likewise.
-        share: The share of people who get `b`, above 0 and below 1.
-        days: End by itself after so many days.
+        compared: Who answers the two arms, how many people get which, and for how long.
         dry_run: Start nothing; say what would be started.
         progress: Told how far it is.
 
@@ -77,13 +93,12 @@ def start_experiment(shop: Shop, *, experiment: str = "next-items", a: str = INS
         UnknownName: An arm names no method of the installed model's trial.
         ShopBusy: Another process writes.
     """
-    now = time.time_ns() // 1000
-    made = Experiment(experiment, QUESTION, a, b, share, secrets.token_hex(8), now,
+    now, days = time.time_ns() // 1000, compared.days
+    made = Experiment(experiment, QUESTION, compared.a, compared.b, compared.share, secrets.token_hex(8), now,
                       None if days is None else now + days * DAY)
     _check(shop, made, days)
-    asked = {"act": "recommend.start_experiment", "experiment": experiment, "a": a, "b": b, "share": share,
-             "days": days, "dry_run": dry_run}
-    said = () if shop.installed(QUESTION) is not None or PLAIN not in (a, b) else (
+    asked = {"act": "recommend.start_experiment", "experiment": experiment, **asdict(compared), "dry_run": dry_run}
+    said = () if shop.installed(QUESTION) is not None or PLAIN not in (made.a, made.b) else (
         say("nothing has been learned yet, so both arms answer alike until `learn` has run."),)
     if not dry_run:
         fitted = {arm: _fitted(shop, getattr(made, arm), progress) for arm in ARMS

@@ -68,7 +68,8 @@ class Log:
 def of_items(events: Any, roles: Mapping[str, str]) -> Any:
     """Expression: the event lines of people with items, with `weight`."""
     kinds = {role: [kind for kind, plays in roles.items() if plays == role] for role in WEIGHTS}
-    rows = events.filter(events.item_id.notnull() & events.event.isin([kind for some in kinds.values() for kind in some]))
+    heard = [kind for some in kinds.values() for kind in some]
+    rows = events.filter(events.item_id.notnull() & events.event.isin(heard))
     person = ibis.coalesce(rows.customer_id, rows.anonymous_id)
     rows = rows.filter(person.notnull() & ~person.startswith(GUEST))
     return rows.mutate(weight=ibis.cases(
