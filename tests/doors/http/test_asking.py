@@ -171,6 +171,18 @@ def test_a_file_is_ingested_and_its_account_given(folding, folder):
     assert Shop.open(folder).manifest.imports[-1].sources == ("january.csv",)
 
 
+def test_bots_are_counted_over_http_only_if_all_traffic_is_asked_for(folding):
+    agents = "event_id,event,ts,customer_id,user_agent\nb-1,login,2026-01-01T10:00:00Z,c-9,curl/8.5.0\n"
+    assert upload(folding, agents).json()["stored"] == 1
+
+    human, everything = (folding("GET", "/v1/ledger/describe", params=params).json()
+                         for params in ({"traffic": "human"}, {"traffic": "all"}))
+
+    assert everything["answer"][0]["value"] == human["answer"][0]["value"] + 1
+    assert any("1 events of bots are left out" in note for note in human["notes"])
+    assert not any("of bots" in note for note in everything["notes"])
+
+
 def test_items_are_ingested_over_http(folding):
     done = upload(folding, "item_id,title\nx-1,Tea\n", table="items")
 
