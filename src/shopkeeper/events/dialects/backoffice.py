@@ -36,7 +36,10 @@ def buyer(value: Any) -> str | None:
 
 
 def _of(theirs: Row, ours: str) -> str | None:
-    return next((found for name in (*ORDER[ours], ours) if (found := cell(theirs.get(name, ""))) is not None), None)
+    for name in (*ORDER[ours], ours):
+        if name in theirs and (found := cell(theirs[name])) is not None:
+            return found
+    return None
 
 
 def _sum(theirs: Row, ours: str) -> Decimal | None:
@@ -48,7 +51,7 @@ def _sum(theirs: Row, ours: str) -> Decimal | None:
 
 
 def _paid(theirs: Row) -> bool:
-    return any(cell(theirs.get(name, "")) is not None for name in PAID_AT) and _sum(theirs, "paid") != 0
+    return any(name in theirs and cell(theirs[name]) is not None for name in PAID_AT) and _sum(theirs, "paid") != 0
 
 
 def _split(theirs: Row) -> list[Row]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
+from functools import lru_cache
 from typing import Any
 
 from shopkeeper.events.dialects.base import text_of
@@ -24,9 +25,15 @@ def cell(value: Any) -> str | None:
     >>> cell('="00123"'), cell("'4501"), cell("-")
     ('00123', '4501', None)
     """
-    text = text_of(value).strip().strip("\ufeff")
-    wrapped = re.fullmatch(r'="?(.*?)"?', text)
-    text = (wrapped[1] if wrapped else text).lstrip("'\t").strip()
+    return _bare(text_of(value))
+
+
+@lru_cache(maxsize=4_096)
+def _bare(text: str) -> str | None:
+    text = text.strip().strip("\ufeff")
+    if text.startswith("=") and (wrapped := re.fullmatch(r'="?(.*?)"?', text)) is not None:
+        text = wrapped[1]
+    text = text.lstrip("'\t").strip()
     return None if text in ("-", "--", "无", "空", "null", "None") else said(text)
 
 
@@ -42,7 +49,8 @@ def code(value: Any) -> str | None:
     text = cell(value)
     if text is None:
         return None
-    cut = len(text) >= _EXACT + 3 and text.isdecimal() and not text[_EXACT:].strip("0")
+    kept = text_of(value).strip().startswith(('="', "'"))  # as text: nothing was cut
+    cut = not kept and len(text) >= _EXACT + 3 and text.isdecimal() and not text[_EXACT:].strip("0")
     if cut or re.fullmatch(r"\d(\.\d+)?[Ee]\+\d{1,3}", text):
         raise ValueError(f"{text}: a spreadsheet has cut this number; export it again, and keep the column as text")
     return text.removesuffix(".0") if re.fullmatch(r"\d+\.0", text) else text
