@@ -268,7 +268,9 @@ def test_conventions_list_the_columns_and_types_of_every_answer(small_learned, c
         "trends.counts": trends.counts(small_learned), "trends.alerts": trends.alerts(small_learned),
         "trends.firing": trends.firing(small_learned),
         "trends.save_alert": trends.save_alert(small_learned, "sales", dry_run=True),
-        "trends.remove_alert": _removed(copy_of(small_learned)), "ledger.check": ledger.check(small_learned)}
+        "trends.remove_alert": _removed(copy_of(small_learned)), "ledger.check": ledger.check(small_learned),
+        "ledger.quality": ledger.quality(small_learned), "ledger.replay": ledger.replay(small_learned, dry_run=True),
+        "ledger.undo": ledger.undo(small_learned, small_learned.manifest.imports[-1].id, dry_run=True)}
     listed = {name: part for heading, part in tables(CONVENTIONS).items() for name in named(heading)}
 
     assert set(answers) == set(listed) == {f"{entry.room}.{entry.name}" for entry in MENU}

@@ -9,6 +9,7 @@ import pytest
 from pages import ROOT, blocks
 from test_docs import assert_says, run
 
+FIRST, FIRST_ZH = (ROOT / "docs" / "tutorials" / name for name in ("first-hour.md", "first-hour.zh.md"))
 COLLECT = ROOT / "docs" / "tutorials" / "collect.md"
 MARK = "=== block {number} ==="
 
@@ -19,6 +20,32 @@ def script(page):
     for number, block in enumerate(blocks(page, "sh")):
         parts.append(f"echo '{MARK.format(number=number)}'\n{block.body}")
     return "\n".join(parts)
+
+
+def check_prints(page, printed):
+    """Each block of commands printed what stands below it; how often something stands there."""
+    number, told = -1, 0
+    for block in [block for block in blocks(page) if block.language in ("sh", "text")]:
+        if block.language == "sh":
+            number += 1
+        else:
+            assert_says(printed[number], block.body)
+            told += 1
+    assert number == len(printed) - 1
+    return told
+
+
+@pytest.mark.slow
+def test_the_first_hour_runs_and_prints_what_it_says(tmp_path):
+    done = run(["bash", "-e", "-c", script(FIRST)], tmp_path)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert check_prints(FIRST, re.split(r"=== block \d+ ===\n", done.stdout)[1:]) >= 8
+
+
+def test_the_first_hour_is_the_same_in_chinese():
+    code, chinese = ([(block.language, block.body) for block in blocks(page)] for page in (FIRST, FIRST_ZH))
+    assert chinese == code
 
 
 @pytest.fixture(scope="module")
@@ -33,16 +60,8 @@ def collected(tmp_path_factory):
 @pytest.mark.slow
 def test_every_command_of_the_tutorial_prints_what_the_tutorial_says(collected):
     _, printed = collected
-    everything = [block for block in blocks(COLLECT) if block.language in ("sh", "text")]
-    number, told = -1, 0
-    for block in everything:
-        if block.language == "sh":
-            number += 1
-        else:
-            assert_says(printed[number], block.body)
-            told += 1
+    told = check_prints(COLLECT, printed)
 
-    assert number == len(printed) - 1
     assert told >= 4
 
 

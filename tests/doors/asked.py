@@ -27,7 +27,8 @@ def names() -> dict[str, Any]:
     """A customer and items that the shop knows."""
     events = shop().engine.run(shop().events().filter(lambda t: t.event == "purchase").select("customer_id", "item_id"))
     bought = [row for row in events.to_pylist() if row["customer_id"] and row["item_id"]]
-    return {"name": "sales", "customer": bought[0]["customer_id"], "item": bought[0]["item_id"],
+    return {"name": "sales", "import_id": shop().manifest.imports[-1].id,
+            "customer": bought[0]["customer_id"], "item": bought[0]["item_id"],
             "items": tuple(dict.fromkeys(row["item_id"] for row in bought))[:2]}
 
 

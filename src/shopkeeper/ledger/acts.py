@@ -17,7 +17,8 @@ from shopkeeper.ledger.answers import Ingested, Replaying, Undoing
 from shopkeeper.shop import Shop
 from shopkeeper.warehouse import replay as replaying
 from shopkeeper.warehouse import undo as undoing
-from shopkeeper.warehouse.ingest import Received, Source
+from shopkeeper.warehouse.ingest import Received
+from shopkeeper.warehouse.opening import Source
 from shopkeeper.words import Sentence, say
 
 
