@@ -151,17 +151,17 @@ def odd_lines(draw: st.DrawFn, records: list[Any]) -> bytes:
 
 
 @st.composite
-def odd_table(draw: st.DrawFn, header: list[str], rows: list[list[str]], encoding: str) -> bytes:
+def odd_table(draw: st.DrawFn, header: list[str], rows: list[list[str]], delimiter: str) -> bytes:
     """A CSV file made of a sample's rows, with odd cells, and columns in another order."""
     order = draw(st.permutations(range(len(rows[0])))) if header and draw(st.booleans()) else list(range(len(rows[0])))
     out = io.StringIO()
-    write = csv.writer(out)
+    write = csv.writer(out, delimiter=delimiter)
     if header:
         write.writerow([header[place] for place in order])
     for row in draw(st.lists(st.sampled_from(rows), min_size=1, max_size=12)):
         cells = [str(draw(ODD)) if draw(st.integers(0, 9)) == 0 else row[place] for place in order]
         write.writerow([cell.replace("\0", "") for cell in cells])
-    return out.getvalue().encode(encoding, "replace")
+    return out.getvalue().encode("utf-8", "replace")
 
 
 # Targets
@@ -184,7 +184,7 @@ def of_readers() -> list[Target]:
     found = [Target(f"reader:{ending}", _named(f"drawn.{ending}", spoiled(content)))
              for ending, content in contents.items()]
     rows = [list(ROW)] * 2
-    return [*found, Target("reader:cells", _named("drawn.csv", odd_table(list(OURS), rows, "utf-8"))),
+    return [*found, Target("reader:cells", _named("drawn.csv", odd_table(list(OURS), rows, ","))),
             Target("reader:records", _named("drawn.jsonl", odd_lines([record]))),
             Target("reader:zipped", _named("drawn.xlsx", _rezipped(_workbook())))]
 
@@ -194,9 +194,9 @@ def of_dialects() -> list[Target]:
     found = []
     for path in sorted(SAMPLES.iterdir()):
         name = next(name for name in sorted(DIALECTS, key=len, reverse=True) if path.stem.startswith(name))
-        found.append(Target(f"dialect:{path.stem}", _named(path.name, spoiled(path.read_bytes()) | _odd(path))))
+        found.append(Target(f"dialect:{path.stem}", _named(path.name, spoiled(path.read_bytes()) | _odd(path, name))))
         found.append(Target(f"said:{path.stem}", _named(f"drawn{path.suffix if path.suffix != '.xlsx' else '.csv'}",
-                                                        _odd(path)), dialect=name))
+                                                        _odd(path, name)), dialect=name))
     return found
 
 
@@ -209,17 +209,17 @@ def _named(name: str, contents: st.SearchStrategy[bytes]) -> st.SearchStrategy[t
     return contents.map(lambda content: (name, content))
 
 
-def _odd(path: Path) -> st.SearchStrategy[bytes]:
+def _odd(path: Path, name: str) -> st.SearchStrategy[bytes]:
     if path.suffix == ".jsonl":
         return odd_lines([json.loads(line) for line in path.read_text("utf-8").splitlines()])
-    header = DIALECTS["taobao-behavior"].headerless if path.stem == "taobao-behavior" else ()
+    header = DIALECTS[name].headerless
     rows: list[list[str]] = []
     with tempfile.TemporaryDirectory() as spill, open_source(
             path, spill=Path(spill), options=ReadOptions(header=header)) as source:
         for batch in source:
             rows += [["" if cell is None else str(cell) for cell in row.values()] for row in batch.table.to_pylist()]
         names = list(source.columns)
-    return odd_table([] if header else names, rows, "utf-8")
+    return odd_table([] if header else names, rows, "\t" if path.suffix == ".tsv" else ",")
 
 
 def _workbook() -> bytes:
