@@ -84,7 +84,8 @@ def spoken(dialect: Dialect, theirs: Row) -> set[str]:
     names = set(flat(theirs)) | {"event_params." + one["key"] for one in theirs.get("event_params", [])}
     said = {row.ours.removeprefix("props.") for row in dialect.fields if row.theirs.partition("|")[0] in names}
     written_back = dialect.before is None or dialect.after is not None
-    said |= {"event"} if written_back and dialect.kind is not None and dialect.kind.partition("|")[0] in names else set()
+    if written_back and dialect.kind is not None and dialect.kind.partition("|")[0] in names:
+        said.add("event")
     return said | ({"items"} if dialect.items is not None and dialect.items.partition("|")[0] in names else set())
 
 
