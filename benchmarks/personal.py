@@ -2,10 +2,10 @@
 
 Protocol: `simulate.personal` writes texts in English and Chinese from two halves of templates that share none; what is
 reported is the half that nobody looked at while the rules were written. A truth counts as found where a find of its
-kind covers it; a find is right where it overlaps a truth of its kind. The numbers and addresses themselves are made in the same
-forms in both halves: the figures say how well words and names of fields are understood, not what a form of number that
-is in neither would do. Then: the time to look through events that hold
-nothing personal. `--quick` takes 2,000 texts of each language instead of 20,000.
+kind covers it; a find is right where it overlaps a truth of its kind. The numbers and addresses themselves are made in
+the same forms in both halves: the figures say how well words and names of fields are understood, not what a form of
+number that is in neither would do. Then: the time to look through events that hold nothing personal. `--quick` takes
+2,000 texts of each language instead of 20,000.
 """
 
 from __future__ import annotations

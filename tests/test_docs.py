@@ -15,7 +15,7 @@ import pytest
 
 import shopkeeper
 from pages import PAGES, ROOT, blocks, commands, links, named, tables
-from shopkeeper import ledger, recommend, traffic, trends
+from shopkeeper import identity, ledger, recommend, traffic, trends
 from shopkeeper.doors.commands import every
 from shopkeeper.events.schema import COLUMNS, KINDS, TABLES
 from shopkeeper.menu import MENU
@@ -247,6 +247,7 @@ def test_conventions_list_the_columns_and_types_of_every_answer(small_learned, c
     bought = small_learned.engine.run(small_learned.events().filter(lambda t: t.event == "purchase")
                                       .select("customer_id", "item_id").limit(1)).to_pylist()[0]
     item = bought["item_id"]
+    visitor = identity.join(small_learned, dry_run=True).table["anonymous_id"][0].as_py()
     record = {"event": "login", "ts": "2026-01-05T10:00:00", "customer_id": "a"}
     answers = {
         "recommend.next_items": recommend.next_items(small_learned, bought["customer_id"], n=1),
@@ -262,6 +263,9 @@ def test_conventions_list_the_columns_and_types_of_every_answer(small_learned, c
         "recommend.experiment": recommend.experiment(small_learned),
         "recommend.start_experiment": recommend.start_experiment(small_learned, dry_run=True),
         "recommend.stop_experiment": recommend.stop_experiment(small_learned, dry_run=True),
+        "identity.report": identity.report(small_learned), "identity.of": identity.of(small_learned, visitor),
+        "identity.join": identity.join(small_learned, dry_run=True),
+        "identity.split": identity.split(small_learned, visitor, dry_run=True),
         "traffic.report": traffic.report(small_learned), "traffic.people": traffic.people(small_learned),
         "traffic.clicks": traffic.clicks(small_learned), "traffic.reviews": traffic.reviews(small_learned),
         "traffic.label": traffic.label(small_learned, dry_run=True),

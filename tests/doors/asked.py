@@ -8,6 +8,7 @@ from typing import Any
 from shopkeeper import Shop
 from shopkeeper.asking import Answer
 from shopkeeper.menu import MENU, Entry, call
+from shopkeeper.warehouse.identity import pairs
 
 
 @lru_cache(maxsize=1)
@@ -27,7 +28,9 @@ def names() -> dict[str, Any]:
     """A customer and items that the shop knows."""
     events = shop().engine.run(shop().events().filter(lambda t: t.event == "purchase").select("customer_id", "item_id"))
     bought = [row for row in events.to_pylist() if row["customer_id"] and row["item_id"]]
-    return {"name": "sales", "import_id": shop().manifest.imports[-1].id,
+    joined = pairs(shop().events().filter(lambda t: t.customer_id == bought[0]["customer_id"]))
+    return {"anonymous": shop().engine.run(joined)["anonymous_id"][0].as_py(), "name": "sales",
+            "import_id": shop().manifest.imports[-1].id,
             "customer": bought[0]["customer_id"], "item": bought[0]["item_id"],
             "items": tuple(dict.fromkeys(row["item_id"] for row in bought))[:2]}
 

@@ -112,7 +112,7 @@ def prefixes_of_ip(cells: Any) -> Any:
 
 
 def prefix_of_ip(cell: str) -> str | None:
-    """An address reduced to its network: /24 of IPv4, /48 of IPv6; what is no address is not kept.
+    """An address reduced to its network: /24 of IPv4 (also inside IPv6), /48 of IPv6; what is no address is not kept.
 
     >>> prefix_of_ip("203.0.113.77"), prefix_of_ip("203.0.113.0/24"), prefix_of_ip("nonsense")
     ('203.0.113.0/24', '203.0.113.0/24', None)
@@ -121,6 +121,10 @@ def prefix_of_ip(cell: str) -> str | None:
         network = ipaddress.ip_network(cell, strict=False)
     except ValueError:
         return None
+    if isinstance(network, ipaddress.IPv6Network) and network.prefixlen >= 96:
+        inner = network.network_address.ipv4_mapped  # ::ffff:203.0.113.77, as a server of both kinds writes it
+        if inner is not None:
+            network = ipaddress.ip_network((inner, network.prefixlen - 96), strict=False)
     widest = 24 if network.version == 4 else 48
     return str(network if network.prefixlen <= widest else network.supernet(new_prefix=widest))
 

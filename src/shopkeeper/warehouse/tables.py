@@ -59,6 +59,12 @@ PUBLISHED: Mapping[str, Published] = {table.name: table for table in (
         ("events", pa.int64()), ("since", TIME), ("until", TIME)]),
               "One row a person whom a label calls something else than human by what was done: how sure that is, why, "
               "and over which events.", ("person",)),
+    Published("facts/identity", pa.schema([
+        ("anonymous_id", pa.string()), ("customer_id", pa.string()), ("since", TIME), ("until", TIME),
+        ("events", pa.int64()), ("evidence", pa.string()), ("joined", pa.bool_()), ("by", pa.string())]),
+              "One row a visitor's id and a customer seen under it: when and how often both stood in one event, what "
+              "kind of event says so best, and whether they count as one person, by the log or by hand.",
+              ("anonymous_id", "customer_id")),
     Published("facts/stockout_risk", pa.schema([("item_id", pa.string()), ("day", pa.date32()),
                                                 ("probability", pa.float64())]),
               "One row an item and day to come: the chance that it is sold out by then."),
