@@ -56,9 +56,8 @@ class Undoing(Answer):
     """What goes with an import: measure, records."""
 
     def cells(self, language: str = "en") -> tuple[list[str], list[list[str]]]:
-        """What goes, without what there is nothing of."""
-        body = [[word(row["measure"], language), shown(row["records"], language)]
-                for row in self.table.to_pylist() if row["records"]]
+        """What goes, in words."""
+        body = [[word(row["measure"], language), shown(row["records"], language)] for row in self.table.to_pylist()]
         return [word("measure", language), word("records", language)], body
 
 
