@@ -98,9 +98,10 @@ def test_a_table_without_anything_personal_comes_back_as_it_is():
 
 @pytest.mark.parametrize("address, prefix", [
     ("203.0.113.77", "203.0.113.0/24"), ("::ffff:203.0.113.77", "203.0.113.0/24"),
-    ("::ffff:cb00:714d", "203.0.113.0/24"), ("::ffff:203.0.113.77/128", "203.0.113.0/24"), ("2001:db8:1:2::3", "2001:db8:1::/48"), ("10.0.0.0/8", "10.0.0.0/8"),
-    ("::1", "::/48"), ("203.0.113", None), ("203.0.113.777", None), ("2001:db8:::3", None), ("fe80::1%eth0", None),
-    ("unknown", None), ("203.0.113.77:8080", None),
+    ("::ffff:cb00:714d", "203.0.113.0/24"), ("::ffff:203.0.113.77/128", "203.0.113.0/24"),
+    ("2001:db8:1:2::3", "2001:db8:1::/48"), ("10.0.0.0/8", "10.0.0.0/8"),
+    ("::1", "::/48"), ("203.0.113", None), ("203.0.113.777", None), ("2001:db8:::3", None),
+    ("fe80::1%eth0", "fe80::/48"), ("unknown", None), ("203.0.113.77:8080", None),
 ])
 def test_of_an_address_only_its_network_is_kept_and_of_what_is_none_nothing(address, prefix):
     assert rows({**VIEW, "ip_prefix": address})[0].get("ip_prefix") == prefix
