@@ -5,7 +5,7 @@ export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP := $(BIN)/python -m pip install --quiet --require-virtualenv
 
-.PHONY: demo test test-all faults lint bench words clean
+.PHONY: demo test test-all faults fuzz lint bench words clean
 
 demo: .venv/.demo
 	$(BIN)/shopkeeper demo demo.shop
@@ -18,6 +18,9 @@ test-all: test .venv/.outside
 
 faults: .venv/.outside
 	SHOPKEEPER_FAULTS=full $(BIN)/python -m pytest -m outside tests/faults
+
+fuzz: .venv/.dev
+	$(BIN)/python fuzz/run.py --minutes $(or $(MINUTES),10)
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

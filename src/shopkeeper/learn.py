@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from shopkeeper import __version__
 from shopkeeper.asking import Answer, Progress, act, people, silent
-from shopkeeper.errors import BadInput, Damaged, MissingData, UnknownName
+from shopkeeper.errors import BadInput, Damaged, MissingData, ShopBusy, UnknownName
 from shopkeeper.evidence import ExactCount, Trial
 from shopkeeper.evidence.trial import Verdict, figures, named
 from shopkeeper.recommend import trials as recommend_trials
@@ -24,10 +24,11 @@ from shopkeeper.recommend.desk import desk, trial_of
 from shopkeeper.recommend.methods.base import Method
 from shopkeeper.recommend.newest import against_installed
 from shopkeeper.shop import Shop
+from shopkeeper.traffic import label
 from shopkeeper.warehouse import models
 from shopkeeper.warehouse.manifest import Manifest
 from shopkeeper.warehouse.store import held
-from shopkeeper.words import put, say
+from shopkeeper.words import Sentence, put, say
 
 LEARNING = "learn.lock"
 PATIENCE = 600.0  # seconds that an installation waits for somebody who writes
@@ -85,9 +86,11 @@ def learn(shop: Shop, *, room: str | None = None, rollback: bool = False, dry_ru
                            say("open the shop without as_of.")],
                        why=say("the shop would go on answering from what was known then."))
     questions = [name for key, module in ROOMS.items() if room in (None, key) for name in module.QUESTIONS]
+    said: tuple[Sentence, ...] = ()
     if rollback:
         found = _roll_back(shop, questions, dry_run)
     else:
+        said = () if dry_run else _labelled(shop, progress)
         found = _learn_all(shop, questions, dry_run=dry_run, force=force, seed=seed, progress=progress)
     done = sum(row["status"] in ("installed", "rolled back", "fresh", "kept") for row in found)
     table = pa.Table.from_pylist([{**row, "why": put(row["why"])} for row in found], schema=LEARNED)
@@ -95,7 +98,17 @@ def learn(shop: Shop, *, room: str | None = None, rollback: bool = False, dry_ru
                    evidence=ExactCount(say("installed models"), done),
                    asked={"act": "learn.learn", "room": room, "rollback": rollback, "dry_run": dry_run, "force": force,
                           "seed": seed},
-                   notes=tuple(say("{question}: {why}", question=row["question"], why=row["why"]) for row in found))
+                   notes=(*(say("{question}: {why}", question=row["question"], why=row["why"]) for row in found),
+                          *said))
+
+
+def _labelled(shop: Shop, progress: Progress) -> tuple[Sentence, ...]:
+    """Label traffic anew, for models learn from people; what must be said where somebody else writes."""
+    try:
+        label(shop, progress=progress)
+    except ShopBusy as busy:
+        return (say("traffic is labelled as it was before: {what}", what=busy.what),)
+    return ()
 
 
 def _learn_all(shop: Shop, questions: list[str], *, dry_run: bool, force: bool, seed: int,

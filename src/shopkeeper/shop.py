@@ -31,8 +31,9 @@ from shopkeeper.events.times import check_zone
 from shopkeeper.warehouse import clock, folding, models
 from shopkeeper.warehouse.engine import Engine
 from shopkeeper.warehouse.folding import Unfolded, unfolded
-from shopkeeper.warehouse.ingest import Received, Source, Task, ingest, preview
+from shopkeeper.warehouse.ingest import Received, ingest, preview
 from shopkeeper.warehouse.manifest import Manifest
+from shopkeeper.warehouse.opening import Source, Task
 from shopkeeper.warehouse.store import Store, durable_write
 from shopkeeper.warehouse.traffic import Traffic, human, left_out, ranges
 from shopkeeper.warehouse.traffic import check as check_traffic

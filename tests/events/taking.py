@@ -3,7 +3,7 @@
 from collections.abc import Mapping as Rows
 from typing import Any
 
-from shopkeeper.events.cleaning import Cleaned, Cleaner
+from shopkeeper.events.cleaning import Cleaned, Cleaner, Entrance
 from shopkeeper.events.mapping import Mapping, plan
 from shopkeeper.events.pseudonyms import Keys
 from shopkeeper.events.readers import from_arrow, from_records
@@ -20,7 +20,7 @@ def clean(source: Any, mapping: Mapping | None = None, kinds: Rows[str, Role] = 
     opened = from_records(source) if isinstance(source, list) else from_arrow(source)
     batch = next(iter(opened))
     fitted = plan(mapping or Mapping(), batch.table.column_names, "log")
-    return Cleaner(fitted, kinds, KEYS, "log", RECEIVED).clean(batch)
+    return Cleaner(fitted, Entrance(kinds, KEYS), "log", RECEIVED).clean(batch)
 
 
 def rows(*records: dict[str, Any], mapping: Mapping | None = None) -> list[dict[str, Any]]:

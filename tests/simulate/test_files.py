@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from shopkeeper.errors import BadInput
-from shopkeeper.events.cleaning import Cleaner
+from shopkeeper.events.cleaning import Cleaner, Entrance
 from shopkeeper.events.mapping import Mapping, plan
 from shopkeeper.events.pseudonyms import Keys
 from shopkeeper.events.readers import from_arrow, from_records
@@ -28,7 +28,7 @@ def account(source) -> tuple[int, Counter]:
     accepted, reasons = 0, Counter()
     for batch in source:
         fitted = plan(Mapping(), batch.table.schema.names, "simulated")
-        cleaned = Cleaner(fitted, KINDS, Keys(bytes(32), bytes(32)), "simulated", 0).clean(batch)
+        cleaned = Cleaner(fitted, Entrance(KINDS, Keys(bytes(32), bytes(32))), "simulated", 0).clean(batch)
         accepted += cleaned.events.num_rows
         reasons.update(cleaned.rejected["reason"].to_pylist())
     return accepted, reasons

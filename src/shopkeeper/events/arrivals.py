@@ -19,7 +19,7 @@ from shopkeeper.errors import Refusal
 from shopkeeper.events import mapping as mappings
 from shopkeeper.events import values
 from shopkeeper.events.agents import NO_RANGES, Ranges
-from shopkeeper.events.cleaning import REJECTED, STAGED, Cleaned, Cleaner, TableCleaner
+from shopkeeper.events.cleaning import REJECTED, STAGED, Cleaned, Cleaner, Entrance, TableCleaner
 from shopkeeper.events.items import in_parts
 from shopkeeper.events.pseudonyms import VAULT, Keys
 from shopkeeper.events.raw import Broken, RawBatch
@@ -113,10 +113,8 @@ class _Reader(JsonLines):
 class _Arrivals(Cleaner):
     """The cleaner of posted events: the clocks of a request stand where a record does not say them."""
 
-    def __init__(self, source: str, kinds: Mapping[str, Role], keys: Keys, requests: Requests,
-                 ranges: Ranges) -> None:
-        super().__init__(mappings.Plan(mappings.Mapping(source=source), {}, ()), kinds, keys, source, 0,
-                         originals=False, ranges=ranges)
+    def __init__(self, source: str, entrance: Entrance, requests: Requests) -> None:
+        super().__init__(mappings.Plan(mappings.Mapping(source=source), {}, ()), entrance, source, 0, originals=False)
         self.time_rule.slashed = False
         self.requests, self._which = requests, np.zeros(0, np.int64)
 
@@ -145,7 +143,7 @@ def judge_events(requests: Requests, source: str, kinds: Mapping[str, Role], key
         people: Whether the raw identities are wanted, too.
         ranges: Networks of crawlers.
     """
-    cleaner = _Arrivals(source, kinds, keys, requests, ranges)
+    cleaner = _Arrivals(source, Entrance(kinds, keys, ranges), requests)
     parts: list[tuple[Cleaned, Numbers]] = []
     raw: dict[int, tuple[str | None, str | None]] = {}
     for batch in _batches(requests, EVENT_NAMES):

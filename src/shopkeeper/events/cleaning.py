@@ -93,26 +93,38 @@ def check_kinds(plan: Plan, kinds: Mapping[str, Role]) -> None:
                 why=say("questions work on the roles that kinds play."))
 
 
+@dataclass(frozen=True)
+class Entrance:
+    """What a shop knows at its entrance.
+
+    Attributes:
+        kinds: Declared kinds and their roles.
+        keys: The shop's keys.
+        ranges: Networks of crawlers.
+    """
+
+    kinds: Mapping[str, Role]
+    keys: Keys
+    ranges: Ranges = NO_RANGES
+
+
 class Cleaner:
     """Cleans the batches of one source, in order.
 
     Args:
         plan: Which column fills which.
-        kinds: Declared kinds and their roles.
-        keys: The shop's keys.
+        entrance: What the shop knows.
         file: Name of the source, for people.
         received_at: When the import began, microseconds UTC; stands where the source says nothing.
         originals: Whether each accepted row carries its original record in `raw`.
-        ranges: Networks of crawlers.
     """
 
-    def __init__(self, plan: Plan, kinds: Mapping[str, Role], keys: Keys, file: str, received_at: int, *,
-                 originals: bool = True, ranges: Ranges = NO_RANGES) -> None:
-        self.ranges = ranges
-        self.plan, self.kinds, self.keys, self.file = plan, kinds, keys, file
+    def __init__(self, plan: Plan, entrance: Entrance, file: str, received_at: int, *, originals: bool = True) -> None:
+        self.kinds, self.keys, self.ranges = entrance.kinds, entrance.keys, entrance.ranges
+        self.plan, self.file = plan, file
         self.received_at, self.originals, self.next_record = received_at, originals, 0
         self.time_rule = TimeRule(plan.mapping.time_zone, plan.mapping.time_format)
-        check_kinds(plan, kinds)
+        check_kinds(plan, self.kinds)
 
     def clean(self, batch: RawBatch) -> Cleaned:
         """Clean one batch."""

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from shopkeeper.asking import Progress, act, silent
 from shopkeeper.events import dialects
+from shopkeeper.events.cleaning import Entrance
 from shopkeeper.events.mapping import Mapping
 from shopkeeper.evidence import ExactCount
 from shopkeeper.ledger.answers import Ingested, Replaying, Undoing
@@ -19,6 +20,7 @@ from shopkeeper.warehouse import replay as replaying
 from shopkeeper.warehouse import undo as undoing
 from shopkeeper.warehouse.ingest import Received
 from shopkeeper.warehouse.opening import Source
+from shopkeeper.warehouse.traffic import ranges
 from shopkeeper.words import Sentence, say
 
 
@@ -121,7 +123,7 @@ def replay(shop: Shop, *, reason: str | None = None, fix: Fix = NOTHING, dry_run
         BadMapping: What is said makes no sense. ShopBusy: Another process writes to this shop.
     """
     mapping = Mapping(fix.columns, fix.kinds, fix.constants, fix.time_zone, None, fix.currency, fix.order_rule)
-    again = replaying.Again(shop.keys(), shop.config.roles, reason, mapping)
+    again = replaying.Again(Entrance(shop.config.roles, shop.keys(), ranges(shop.path)), reason, mapping)
     done = replaying.replay(shop.store, again, dry_run=dry_run)
     if not dry_run:
         shop.refresh()

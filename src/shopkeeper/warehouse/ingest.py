@@ -26,7 +26,7 @@ from shopkeeper.asking import Progress, silent
 from shopkeeper.errors import BadInput, Refusal
 from shopkeeper.events import mapping as mappings
 from shopkeeper.events import personal, readers
-from shopkeeper.events.cleaning import Cleaned, Cleaner, TableCleaner, original
+from shopkeeper.events.cleaning import Cleaned, Cleaner, Entrance, TableCleaner, original
 from shopkeeper.events.dialects.reading import Reading
 from shopkeeper.events.items import in_parts
 from shopkeeper.events.pseudonyms import VAULT, seal
@@ -349,7 +349,8 @@ def _plan(task: Task, names: Sequence[str], source: str, strict: mappings.Strict
 def _cleaner(plan: mappings.Plan, task: Task, source: str) -> Cleaner | TableCleaner:
     if task.table != "events":
         return TableCleaner(plan, task.table, task.keys, source)
-    return Cleaner(plan, task.kinds, task.keys, source, task.received_at, originals=False, ranges=task.ranges)
+    entrance = Entrance(task.kinds, task.keys, task.ranges)
+    return Cleaner(plan, entrance, source, task.received_at, originals=False)
 
 
 def _keeper(writer: Writer, number: str, tally: Tally) -> Callable[[RawBatch], RawBatch]:

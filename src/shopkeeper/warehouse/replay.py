@@ -21,12 +21,10 @@ import pyarrow.parquet as pq
 
 from shopkeeper.events import dialects, readers
 from shopkeeper.events import mapping as mappings
-from shopkeeper.events.cleaning import Cleaner
+from shopkeeper.events.cleaning import Cleaner, Entrance
 from shopkeeper.events.dialects.reading import Reading, mapping_of
 from shopkeeper.events.items import in_parts
-from shopkeeper.events.pseudonyms import Keys
 from shopkeeper.events.raw import RawBatch
-from shopkeeper.events.schema import Role
 from shopkeeper.warehouse.compaction import NAME
 from shopkeeper.warehouse.digests import CONFLICT, DUPLICATE
 from shopkeeper.warehouse.ingest import Vault
@@ -72,14 +70,12 @@ class Again:
     """How to read them now.
 
     Attributes:
-        keys: The shop's keys.
-        kinds: Declared kinds and their roles.
+        entrance: What the shop knows there.
         reason: Only records with this reason; None for all.
         mapping: What is said for them; columns that were mapped before stay mapped.
     """
 
-    keys: Keys
-    kinds: Mapping[str, Role]
+    entrance: Entrance
     reason: str | None = None
     mapping: mappings.Mapping = field(default_factory=mappings.Mapping)
 
@@ -210,8 +206,8 @@ class _Replay:
             return Replayed()
         at = int(self.records[0].row["at"].replace(tzinfo=UTC).timestamp() * 1e6)
         name = f"{_Books(writer.manifest).group(self.records[0].row)}-r{writer.manifest.version}"
-        intake = writer.intake(name, self.again.keys.pseudonym, at)
-        vault = Vault(writer.store, name, self.again.keys.vault)
+        intake = writer.intake(name, self.again.entrance.keys.pseudonym, at)
+        vault = Vault(writer.store, name, self.again.entrance.keys.vault)
         self._clean(writer.store, writer.manifest, intake, vault)
         settled = intake.settle(lambda raw: raw.decode(), lambda numbers: {
             number: self.accepted[number].row["record"] for number in numbers.tolist()})
@@ -262,7 +258,7 @@ class _Replay:
         columns = {} if reading else {**before, **said.columns}
         plan = mappings.Plan(replace(said, columns=columns), {}, ())
         at = int(records[0].row["at"].replace(tzinfo=UTC).timestamp() * 1e6)
-        return Cleaner(plan, self.again.kinds, self.again.keys, file, at, originals=False), reading
+        return Cleaner(plan, self.again.entrance, file, at, originals=False), reading
 
     def _batch(self, batch: RawBatch, cleaner: Cleaner, records: Sequence[_Record], intake: Intake | None,
                vault: Vault | None) -> None:

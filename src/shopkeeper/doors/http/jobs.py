@@ -66,6 +66,14 @@ def learn(shop: Path) -> dict[str, dict[str, str]]:
     return {"learned": {row["question"]: f"{row['status']}: {row['why']}" for row in rows}}
 
 
+def label(shop: Path) -> dict[str, int]:
+    """Label by behaviour who is a machine; people by label."""
+    from shopkeeper import traffic
+
+    rows = traffic.label(Shop.open(shop, create=False)).table.to_pylist()
+    return {str(row["label"]): sum(one["people"] for one in rows if one["label"] == row["label"]) for row in rows}
+
+
 def ingest(shop: Path, file: str, given: Mapping[str, Any], language: str, most: int) -> dict[str, str]:
     """Take a file that was uploaded into the shop.
 

@@ -25,6 +25,7 @@ from shopkeeper.words import Sentence
 SHOWN_EVERY = 0.25  # seconds between two looks at what was shown
 DESK_EVERY, DESK_MOST = 60.0, 20_000  # seconds, and events, after which the live desk looks into the segments anew
 GIVE_BACK_EVERY = 10.0  # seconds between two times that freed memory is given back
+LABEL_EVERY = 3600.0  # seconds between two looks at who behaves like a machine
 RETRY = 60.0        # seconds after which a broker that refused us is tried again
 
 
@@ -142,6 +143,7 @@ def learning(service: Service, hours: float) -> None:
     """Learn in a process of its own: soon after the start, then every so many hours; 0: never."""
     if hours > 0:
         service.schedule(hours * 3600, f"{jobs.__name__}:learn", first=min(hours * 3600, 300.0))
+        service.schedule(LABEL_EVERY, f"{jobs.__name__}:label")  # learning labels, too
 
 
 def attach(service: Service) -> tuple[LiveDesk, Heard]:
