@@ -4,8 +4,13 @@ from collections import Counter
 import pyarrow as pa
 import pytest
 
-from events.taking import BUY, VIEW, clean, digests, rows
+from events.taking import BUY, KEYS, RECEIVED, VIEW, clean, digests, rows
+from shopkeeper.events.arrivals import Requests, judge_events
+from shopkeeper.events.cleaning import TableCleaner
+from shopkeeper.events.mapping import Mapping, table_plan
 from shopkeeper.events.personal import MASKS, mask, mask_json, mask_url, said
+from shopkeeper.events.readers import from_records
+from shopkeeper.events.schema import KINDS
 from shopkeeper.words import put
 
 MAIL, PHONE, CARD, IDENTITY = MASKS["email"], MASKS["phone"], MASKS["card"], MASKS["id"]
@@ -105,3 +110,23 @@ def test_a_table_without_anything_personal_comes_back_as_it_is():
 ])
 def test_of_an_address_only_its_network_is_kept_and_of_what_is_none_nothing(address, prefix):
     assert rows({**VIEW, "ip_prefix": address})[0].get("ip_prefix") == prefix
+
+
+def test_a_posted_event_is_masked_when_it_is_cleaned():
+    texts = [json.dumps(WRITTEN).encode()]
+
+    judged = judge_events(Requests.of(texts, RECEIVED, None), "web", KINDS, KEYS)
+
+    assert judged.rows["text"].to_pylist() == [f"ask {MAIL}"]
+    assert judged.rows["props"].to_pylist() == [f'{{"extra":"call {PHONE}"}}']
+
+
+def test_a_customers_table_keeps_no_address_in_its_props():
+    mapping = Mapping()
+    batch = next(iter(from_records([{"customer_id": "ann", "email": "ann@example.org", "city": "Ulm"}])))
+    fitted = table_plan(mapping, "customers", batch.table.column_names, "crm")
+
+    found = TableCleaner(fitted, "customers", KEYS, "crm").clean(batch)
+
+    assert found.events["props"].to_pylist() == [f'{{"city":"Ulm","email":"{MAIL}"}}']
+    assert found.hidden == Counter(email=1)
