@@ -11,7 +11,7 @@ demo: .venv/.demo
 	$(BIN)/shopkeeper demo demo.shop
 
 test: .venv/.dev lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-all: test .venv/.outside
 	$(BIN)/python -m pytest -m outside

@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from shopkeeper import __version__
+from shopkeeper import __version__, traffic
 from shopkeeper.asking import Answer, Progress, act, people, silent
 from shopkeeper.errors import BadInput, Damaged, MissingData, ShopBusy, UnknownName
 from shopkeeper.evidence import ExactCount, Trial
@@ -24,7 +24,6 @@ from shopkeeper.recommend.desk import desk, trial_of
 from shopkeeper.recommend.methods.base import Method
 from shopkeeper.recommend.newest import against_installed
 from shopkeeper.shop import Shop
-from shopkeeper.traffic import label
 from shopkeeper.warehouse import models
 from shopkeeper.warehouse.manifest import Manifest
 from shopkeeper.warehouse.store import held
@@ -105,7 +104,7 @@ def learn(shop: Shop, *, room: str | None = None, rollback: bool = False, dry_ru
 def _labelled(shop: Shop, progress: Progress) -> tuple[Sentence, ...]:
     """Label traffic anew, for models learn from people; what must be said where somebody else writes."""
     try:
-        label(shop, progress=progress)
+        traffic.label(shop, progress=progress)
     except ShopBusy as busy:
         return (say("traffic is labelled as it was before: {what}", what=busy.what),)
     return ()
