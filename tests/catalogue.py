@@ -91,7 +91,8 @@ def fields(template: str) -> set[str]:
 
 def is_typed(template: str) -> bool:
     """Whether it is something to type, which is the same in every language: a flag, a command, a call."""
-    return re.fullmatch(r"\s*((--[\w-]+( \S+| '[^']+')?)( --[\w-]+ \S+)*|\[\w+\] .+ = \S+|shopkeeper [^:]*|pip install.*|[a-z]+=\S+|[\w.]+\(\w*\)"
+    return re.fullmatch(r"\s*((--[\w-]+( \S+| '[^']+')?)( --[\w-]+ \S+)*|\[\w+\] .+ = \S+|shopkeeper [^:]*"
+                        r"|pip install.*|[a-z]+=\S+|[\w.]+\(\w*\)"
                         r"|-H '[^']+'|(GET|POST|PUT|PATCH|DELETE) /\S+|https?://\S+|\{command\} --help|CSV|JSON)",
                         template) is not None
 
