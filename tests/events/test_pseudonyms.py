@@ -59,7 +59,8 @@ def test_the_vault_opens_with_its_key_and_holds_nothing_that_can_be_read_without
 
 
 @pytest.mark.parametrize("data, key", [(seal(PAIRS, KEY), b"l" * 32), (seal(PAIRS, KEY)[:-1], KEY), (b"", KEY),
-                                       (b"x" * 100, KEY), (seal(PAIRS, KEY)[:5], KEY)])
+                                       (b"x" * 100, KEY), (seal(PAIRS, KEY)[:5], KEY)],
+                         ids=["another key", "cut", "empty", "nonsense", "its beginning"])
 def test_a_vault_with_another_key_or_damaged_is_refused(data, key):
     with pytest.raises(Damaged) as refusal:
         unseal(data, key)
