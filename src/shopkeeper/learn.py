@@ -89,8 +89,7 @@ def learn(shop: Shop, *, room: str | None = None, rollback: bool = False, dry_ru
     if rollback:
         found = _roll_back(shop, questions, dry_run)
     else:
-        said = () if dry_run else _labelled(shop, progress)
-        found = _learn_all(shop, questions, dry_run=dry_run, force=force, seed=seed, progress=progress)
+        found, said = _learn_all(shop, questions, dry_run=dry_run, force=force, seed=seed, progress=progress)
     done = sum(row["status"] in ("installed", "rolled back", "fresh", "kept") for row in found)
     table = pa.Table.from_pylist([{**row, "why": put(row["why"])} for row in found], schema=LEARNED)
     return Learned(title=say("What was learned"), table=table, method="trial",
@@ -111,9 +110,14 @@ def _labelled(shop: Shop, progress: Progress) -> tuple[Sentence, ...]:
 
 
 def _learn_all(shop: Shop, questions: list[str], *, dry_run: bool, force: bool, seed: int,
-               progress: Progress) -> list[dict[str, Any]]:
-    print_ = fingerprint(shop)
-    fresh = {} if force else {name: model for name in questions if (model := _fresh(shop, name, print_)) is not None}
+               progress: Progress) -> tuple[list[dict[str, Any]], tuple[Sentence, ...]]:
+    """A row a question, and what else must be said; traffic is labelled anew where anything is learned."""
+    print_, fresh = _what_is_fresh(shop, questions, force)
+    said: tuple[Sentence, ...] = ()
+    if not dry_run and len(fresh) < len(questions):
+        with held(shop.path / LEARNING, "learn"):
+            said = _labelled(shop, progress)
+        print_, fresh = _what_is_fresh(shop, questions, force)
     stale = [name for name in questions if name not in fresh]
     found = [_row(name, "fresh", model.version, trial_of(model)) for name, model in fresh.items()]
     if dry_run:
@@ -127,7 +131,14 @@ def _learn_all(shop: Shop, questions: list[str], *, dry_run: bool, force: bool, 
         found += [_row(name, "installed", versions[name], one.trial) for name, one in made.items()]
     else:
         other = []
-    return sorted([*found, *other], key=lambda row: questions.index(row["question"]))
+    return sorted([*found, *other], key=lambda row: questions.index(row["question"])), said
+
+
+def _what_is_fresh(shop: Shop, questions: list[str], force: bool) -> tuple[str, dict[str, models.Model]]:
+    """What everything is learned from now, and the models that were learned from just that."""
+    print_ = fingerprint(shop)
+    found = () if force else ((name, _fresh(shop, name, print_)) for name in questions)
+    return print_, {name: model for name, model in found if model is not None}
 
 
 def _fit_all(shop: Shop, questions: list[str], seed: int,

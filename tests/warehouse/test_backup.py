@@ -14,6 +14,7 @@ import pytest
 from shopkeeper.errors import BadInput, Damaged, NotAShop
 from shopkeeper.shop import Shop
 from shopkeeper.warehouse.backup import MARKER, back_up, restore
+from shopkeeper.warehouse.ingest import FORMER
 from shopkeeper.warehouse.store import GRACE, Store
 from warehouse.batches import ingest
 from warehouse.made import named_files
@@ -47,9 +48,13 @@ def shop(tmp_path):
     return opened
 
 
+MANY = FORMER + 1  # imports of a table after which its file of before is kept no longer
+
+
 def new_items(shop):
-    """Replace the table of items, and let so much time pass that the file before is gone."""
-    Shop.open(shop.path).ingest([{"item_id": "i", "title": "other"}], table="items")
+    """Replace the table of items again and again, and let so much time pass that the file before is gone."""
+    for number in range(MANY):
+        Shop.open(shop.path).ingest([{"item_id": "i", "title": f"other {number}"}], table="items")
     with Store(shop.path, now=lambda: time.time() + 2 * GRACE).write("test"):
         pass
 
@@ -94,7 +99,7 @@ def test_files_that_a_commit_takes_away_meanwhile_are_taken_from_the_newer_versi
 
     restore(tmp_path / form, tmp_path / "again")
     again = Shop.open(tmp_path / "again", create=False)
-    assert made.version == again.manifest.version == before + 1
+    assert made.version == again.manifest.version == before + MANY
     assert set(made.files) >= named_files(again.manifest)
     assert again.store.damaged(again.manifest) == ()
 
@@ -108,7 +113,8 @@ def test_what_a_newer_version_does_not_name_is_not_left_in_the_backup(shop, tmp_
 
     def replaced(steps=1):
         if (tmp_path / "backup" / small).exists() and Shop.open(shop.path).manifest == shop.manifest:
-            Shop.open(shop.path).ingest([{"item_id": "i1", "on_hand": 4}], table="stock")
+            for number in range(MANY):
+                Shop.open(shop.path).ingest([{"item_id": "i1", "on_hand": 4 + number}], table="stock")
             new_items(shop)
 
     meanwhile.advance = replaced

@@ -44,7 +44,7 @@ def join(shop: Shop, *, anonymous: str | None = None, customer: str | None = Non
         BadInput: Only one of the two ids was given.
         ShopBusy: Another process writes to this shop.
     """
-    if (anonymous is None) != (customer is None):
+    if (anonymous is None) != (customer is None) or "" in (anonymous, customer):
         raise BadInput(say("a join by hand needs a visitor's id and a customer."),
                        do=[say("shopkeeper identity join SHOP --anonymous ID --customer ID")],
                        why=say("with neither of them, the log is read."))

@@ -196,3 +196,10 @@ def test_a_synonym_of_the_shops_own_is_understood(tmp_path: Path) -> None:
     assert (dict(done.dialects), done.stored) == ({"orders.csv": "taobao-orders"}, 1)
     later = Shop.open(shop.path)
     assert later.engine.run(later.events()).to_pylist()[0]["customer_id"].startswith("c_")
+
+
+def test_what_is_called_like_a_part_of_a_person_does_not_come_in_whoever_sends_it() -> None:
+    ours = said("segment", {"type": "track", "event": "Signed Up", "userId": "u", "properties": {
+        "first_name": "Zelda", "shipping_address": {"line1": "Lane 1", "zip": "50100"}, "name": "Monopoly"}})
+    assert (ours["properties.first_name"], ours["properties.shipping_address.line1"]) == ("[name]", "[address]")
+    assert ours["properties.name"] == "Monopoly"  # a thing may be called so

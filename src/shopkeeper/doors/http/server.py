@@ -56,6 +56,10 @@ def bind(host: str, port: int) -> socket.socket:
     Raises:
         BadInput: The address cannot be had.
     """
+    if not 0 <= port <= 65_535:
+        raise BadInput(say("{host}:{port} cannot be bound: {wrong}", host=host, port=port,
+                           wrong=say("a port lies between 0 and 65,535")), do=[say("--port 0")],
+                       why=say("with 0, a free one is taken."))
     try:
         family, kind, number, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM,
                                                               flags=socket.AI_PASSIVE)[0]

@@ -8,6 +8,7 @@ its record aside with the field's name.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
@@ -24,6 +25,15 @@ __all__ = ["NEVER", "OTHER", "Dialect", "Field", "Row", "Unfit", "flat", "parts_
 Row = dict[str, Any]        # a record as flat fields
 OTHER = "other"             # the kind of what a tracker saw and no kind of ours means
 PROPS = "props."
+# What fields of a person are called wherever they stand, without blanks and strokes; `name` alone can be a thing's.
+_PERSONAL = {name: what for what, names in {
+    "name": "fullname firstname lastname surname givenname familyname customername billingname shippingname employee "
+            "姓名 真实姓名 收货人 收货人姓名 收件人 联系人",
+    "address": "street streetaddress address1 address2 addressline1 addressline2 line1 line2 zip zipcode postalcode "
+               "postcode strasse straße 收货地址 详细地址 地址",
+    "birthday": "birthday birthdate dateofbirth dob geburtstag 生日 出生日期",
+    "note": "customernote noteattributes 买家留言", "device": "advertisingid idfa gaid vendorid",
+}.items() for name in names.split()}
 _OURS = frozenset({*MAPPABLE, "items"})
 _MISFIT = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError)
 _ITEM = frozenset({*ITEM_COLUMNS, "list_id"})
@@ -141,8 +151,8 @@ class Dialect:
 def flat(record: Mapping[str, Any]) -> Row:
     """A nested record as flat fields: objects as dotted names, lists as they are, nulls left out.
 
-    >>> flat({"a": {"b": 1, "c": None}, "d": [1]})
-    {'a.b': 1, 'd': [1]}
+    >>> flat({"a": {"b": 1, "c": None}, "d": [1]}) == {"a.b": 1, "d": [1]}
+    True
     """
     out: Row = {}
     todo: list[tuple[str, Mapping[str, Any]]] = [("", record)]
@@ -219,7 +229,7 @@ def translate(dialect: Dialect, record: Row, state: Any = None) -> Row:
     named = {name.removeprefix(PROPS): value for name, value in ours.items() if not _empty(value)}
     for name, value in theirs.items():
         if name not in used and not _empty(value):
-            named[_free(dialect, name, named)] = value
+            named[_free(dialect, name, named)] = _hidden(name, value)
     return named
 
 
@@ -301,6 +311,12 @@ def _first(names: str, theirs: Row) -> tuple[str, Any] | None:
 @cache
 def _apart(names: str) -> tuple[str, ...]:
     return tuple(names.split("|"))
+
+
+def _hidden(name: str, value: Any) -> Any:
+    """A value that no row names, or what it is of where its name says that it is a person's."""
+    last = re.sub(r"[\s_\-.$]", "", name.rpartition(".")[2]).lower()
+    return f"[{_PERSONAL[last]}]" if last in _PERSONAL else value
 
 
 def _free(dialect: Dialect, name: str, taken: Row) -> str:

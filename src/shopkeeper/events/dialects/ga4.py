@@ -144,7 +144,9 @@ PROTOCOL = Dialect(
             Field("consent", "consent.ad_user_data", read=said), Field("user_agent", "user_agent", read=said),
             Field("ip_prefix", "ip_override", read=said, write=NEVER),
             *personal("user data", *(f"user_data.{name}" for name in (
-                "sha256_email_address", "sha256_phone_number", "address"))),
+                "sha256_email_address", "sha256_phone_number", "address", *(f"address.{part}" for part in (
+                    "street", "city", "region", "postal_code", "country", "sha256_first_name", "sha256_last_name",
+                    "sha256_street"))))),
             Field("country", "user_location.country_id", read=said),
             Field("device", "device.category", read=said)))
 
