@@ -49,3 +49,8 @@ def copy_of(tmp_path):
 def copied(shop: Shop, place: Path) -> Shop:
     shutil.copytree(shop.path, place)
     return Shop.open(place, create=False)
+
+
+def pytest_make_parametrize_id(config, val, argname):
+    """Bytes can hold a clock or a nonce: a case of a test has the same name in every process that runs some of them."""
+    return argname if isinstance(val, bytes) else None
