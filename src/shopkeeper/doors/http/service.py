@@ -196,9 +196,13 @@ class Service:
                 _settle(group, None)
 
     async def _flush(self) -> None:
-        """Make a group durable, all of it in the thread of the disk."""
+        """Make a group durable; sealed in the event loop, so that the disk's thread needs next to no interpreter."""
         async with self._sealing:
-            await self._in(self._disk, self.collector.flush)
+            gathered = self.collector.gather()
+            if gathered is None:
+                return
+            await self._in(self._disk, self.collector.write, gathered)
+            self.collector.keep(gathered)
 
     def _not_written(self, wrong: Exception) -> None:
         if isinstance(wrong, Refusal):
