@@ -6,6 +6,7 @@ from shopkeeper import trends
 from shopkeeper.shop import Shop
 from shopkeeper.trends import inputs
 from shopkeeper.trends.rules import Series
+from shopkeeper.warehouse import channels
 from shopkeeper.warehouse.engine import CompilingEngine, UnboundTables, to_spark_sql
 from trends.made import DAY, MONDAY, event, micros, shop_at
 
@@ -40,9 +41,9 @@ def test_a_channel_follows_from_what_the_event_says(tmp_path):
     shop = shop_at(tmp_path / "shop", [event(n, **mark) for n, (_, mark) in enumerate(marks)])
 
     events = shop.events()
-    found = shop.engine.run(events.select("event_id", channel=inputs.channel(events))).to_pylist()
+    found = shop.engine.run(events.select("event_id", channel=channels.channel(events))).to_pylist()
 
-    assert set(CHANNELS) == set(inputs.CHANNELS)
+    assert set(CHANNELS) == set(channels.CHANNELS)
     assert {row["event_id"]: row["channel"] for row in found} == {
         f"e{n}": name for n, (name, _) in enumerate(marks)}
 

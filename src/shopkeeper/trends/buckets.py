@@ -17,10 +17,11 @@ import pyarrow as pa
 
 from shopkeeper.shop import Shop
 from shopkeeper.trends import inputs
-from shopkeeper.trends.inputs import CHANNELS, MINUTE
+from shopkeeper.trends.inputs import MINUTE
 from shopkeeper.trends.rules import HOUR, Series
 from shopkeeper.trends.settings import Settings
 from shopkeeper.warehouse import clock, compaction
+from shopkeeper.warehouse.channels import CHANNELS
 from shopkeeper.warehouse.manifest import Segment
 from shopkeeper.warehouse.traffic import FACTS
 

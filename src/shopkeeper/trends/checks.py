@@ -8,6 +8,7 @@ from shopkeeper.errors import BadInput, UnknownName
 from shopkeeper.shop import Shop
 from shopkeeper.trends import inputs, settings
 from shopkeeper.trends.rules import Series
+from shopkeeper.warehouse.channels import CHANNELS
 from shopkeeper.words import say
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -23,8 +24,8 @@ def series(shop: Shop, wanted: Series) -> None:
     """
     if wanted.kind is not None and wanted.kind not in shop.config.roles:
         raise _unknown("kind", wanted.kind, sorted(shop.config.roles))
-    if wanted.channel is not None and wanted.channel not in inputs.CHANNELS:
-        raise _unknown("channel", wanted.channel, inputs.CHANNELS)
+    if wanted.channel is not None and wanted.channel not in CHANNELS:
+        raise _unknown("channel", wanted.channel, CHANNELS)
     if wanted.category is not None:
         told = inputs.read_told(shop.engine, settings.read(shop.path).categories)
         if wanted.category not in (*told, inputs.OTHER):

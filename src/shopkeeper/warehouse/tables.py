@@ -65,6 +65,8 @@ PUBLISHED: Mapping[str, Published] = {table.name: table for table in (
               "One row a visitor's id and a customer seen under it: when and how often both stood in one event, what "
               "kind of event says so best, and whether they count as one person, by the log or by hand.",
               ("anonymous_id", "customer_id")),
+    Published("facts/segments", pa.schema([("person", pa.string()), ("segment", pa.string())]),
+              "One row a person and a segment (a saved rule) that they belong to.", ("person",)),
     Published("facts/stockout_risk", pa.schema([("item_id", pa.string()), ("day", pa.date32()),
                                                 ("probability", pa.float64())]),
               "One row an item and day to come: the chance that it is sold out by then."),
