@@ -6,7 +6,7 @@ import pytest
 
 from shopkeeper.errors import MissingTable
 from shopkeeper.events.schema import EVENTS, TABLES
-from shopkeeper.warehouse.engine import CompilingEngine, Engine, UnboundTables, to_spark_sql
+from shopkeeper.warehouse.engine import CompilingEngine, Engine, UnboundTables, _known_sql, to_spark_sql
 from shopkeeper.warehouse.manifest import Manifest
 from shopkeeper.warehouse.store import Store
 from shopkeeper.warehouse.tables import PERSONAL, PUBLISHED, QUARANTINE
@@ -143,3 +143,17 @@ def test_every_personal_column_is_a_column_of_its_table():
     assert schemas.keys() == PERSONAL.keys()
     assert all(set(PERSONAL[name]) <= set(schema.names) for name, schema in schemas.items())
     assert {"customer_id", "anonymous_id", "props"} <= set(PERSONAL["events"])
+
+
+def test_the_same_question_is_compiled_once_and_each_version_answers_from_its_own_rows(tmp_path):
+    store, counts = Store(tmp_path), []
+    for number in (1, 2):
+        take_in(store, [Record(f"e{number}")], f"import{number}")
+        before = _known_sql.cache_info().misses
+        for _ in range(2):
+            engine = Engine(tmp_path, store.manifest())
+            events = engine.events().select("event_id")
+            counts += [[engine.run(events.filter(events.event_id == name)).num_rows for name in ("e1", "e2")]]
+        assert _known_sql.cache_info().misses == before + 2
+
+    assert counts == [[1, 0], [1, 0], [1, 1], [1, 1]]

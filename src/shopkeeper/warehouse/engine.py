@@ -10,6 +10,7 @@ import os
 import tempfile
 import zlib
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -92,10 +93,11 @@ class Engine:
 
     def _asked(self, expr: Any) -> Any:
         """The engine's relation for an expression, over a cursor of its own."""
-        cursor = self._connected().cursor()
-        for table in expr.as_table().op().find(ibis.expr.operations.InMemoryTable):
+        cursor, asked = self._connected().cursor(), expr.as_table().op()
+        held = asked.find(ibis.expr.operations.InMemoryTable)
+        for table in held:
             cursor.register(table.name, table.data.to_pyarrow(table.schema))
-        return cursor.sql(str(ibis.to_sql(expr.as_table(), dialect="duckdb", pretty=False)))
+        return cursor.sql(_sql(asked) if held else _known_sql(asked))  # what holds rows is not kept
 
     def _guarded(self, work: Callable[[], Any]) -> Any:
         """A file that vanished while a shop stood open is named, instead of what the engine says of it."""
@@ -157,6 +159,16 @@ class CompilingEngine(Engine):
         """Compile to Spark SQL, then run batch by batch."""
         self.compiled.append(to_spark_sql(expr))
         return super().batches(expr, rows)
+
+
+def _sql(asked: Any) -> str:
+    return str(ibis.to_sql(asked.to_expr(), dialect="duckdb", pretty=False))
+
+
+@lru_cache(maxsize=128)
+def _known_sql(asked: Any) -> str:
+    """As `_sql`: to compile a question takes many times as long as to run it over a small shop."""
+    return _sql(asked)
 
 
 class UnboundTables:
