@@ -25,10 +25,12 @@ from shopkeeper.recommend.inputs import Log
 from shopkeeper.recommend.inputs import read_log as read
 from shopkeeper.recommend.methods.alike import Alike
 from shopkeeper.recommend.methods.base import DAY, Fitted, Interactions, Method
+from shopkeeper.recommend.methods.blend import Blend, Source
 from shopkeeper.recommend.methods.buy_again import BuyAgain
 from shopkeeper.recommend.methods.neighbours import Neighbours, NeighboursParams
 from shopkeeper.recommend.methods.popular import Popular
 from shopkeeper.recommend.methods.same_category import SameCategory
+from shopkeeper.recommend.methods.sequence import SequenceNetwork, can_train
 from shopkeeper.recommend.methods.together import Together
 from shopkeeper.words import Sentence, say
 
@@ -42,6 +44,8 @@ MOST = 4_000          # cases that a trial compares on; a seeded sample of more
 TO_CHOOSE = 1_500     # cases that parameters are chosen on, likewise
 ORDERS = 2.0          # from so many lines a moment on, a log is one of orders and not of steps
 REPEATS = 0.05        # from this share of repeated targets on, things that a customer has are recommended again
+TO_TRAIN = 1_000      # people with some lines that a log needs for a network to be trained and sources to be weighed
+FOLLOWED = 5          # lines of such a person
 EXTRA = "shopkeeper.recommend.methods"  # entry points of methods from outside the package
 
 
@@ -83,8 +87,26 @@ def _orders(log: Log | None) -> bool:
     return len(part) >= ORDERS * moments
 
 
+def _next_methods(log: Log | None) -> tuple[Method, ...]:
+    """Those for what a customer wants next: what must be learned at length competes where the log can carry it."""
+    neighbours, network = Neighbours(_orders(log)), SequenceNetwork()
+    plain = (Popular(), BuyAgain(), neighbours)
+    if log is not None and not _carries_training(log):
+        return plain
+    trained = log is None or can_train()
+    heard = (*((network,) if trained else ()), neighbours, BuyAgain(), Popular())
+    blend = Blend(*(Source(one, one.candidates()[0]) for one in heard))
+    return (*plain, *((network,) if trained else ()), blend)
+
+
+def _carries_training(log: Log) -> bool:
+    """Whether there are enough people with a few lines each to learn from what follows what."""
+    lines = np.bincount(log.interactions.customer, minlength=log.interactions.n_customers)
+    return int((lines >= FOLLOWED).sum()) >= TO_TRAIN
+
+
 CONTESTS: Mapping[str, Contest] = {contest.question: contest for contest in (
-    Contest("recommend.next_items", lambda log: (Popular(), BuyAgain(), Neighbours(_orders(log))), active_people,
+    Contest("recommend.next_items", _next_methods, active_people,
             say("a person who came back within the window, and the items that they took"), ("popular", "buy_again")),
     Contest("recommend.similar_items", lambda log: (Popular(), Neighbours()), next_things,
             say("an item that a person turned to, and the other items that they turned to next"),

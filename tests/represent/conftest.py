@@ -1,0 +1,5 @@
+"""Tiny networks learn faster with one thread."""
+
+import torch
+
+torch.set_num_threads(1)
