@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from shopkeeper.recommend.methods.factors import Factors
 
 from common import Report, arguments, data_folder, in_a_fresh_process, peak_mb, print_table
 from neighbours import FILES, NOW, Half, halves
 from shopkeeper.recommend.methods.blend import BlendFitted, BlendParams, fit_weights
-from shopkeeper.recommend.methods.factors import Factors
 from shopkeeper.recommend.methods.neighbours import Neighbours
 from shopkeeper.recommend.methods.popular import counted
 from shopkeeper.recommend.methods.sequence import SequenceNetwork, SequenceParams
@@ -87,8 +87,8 @@ def main() -> None:
     given = arguments(__doc__ or "", list(FILES))
     data_folder()
     part = "; quick: two epochs" if given.quick else ""
-    report = Report("sequences", "leave-one-out, full ranking, seen items removed, settings chosen on validation" + part,
-                    seed=given.seed, limit={name: LIMIT[name] for name in given.data})
+    protocol = "leave-one-out, full ranking, seen items removed, settings chosen on validation" + part
+    report = Report("sequences", protocol, seed=given.seed, limit={name: LIMIT[name] for name in given.data})
     for data in given.data:
         measure(data, given.quick, report)
     report.print_last()

@@ -1,4 +1,4 @@
-"""Training and serving: one seed one network, a kill changes nothing, NumPy says what torch says, strange files are refused."""
+"""Training and serving: one seed one network, a kill changes nothing, NumPy says what torch says."""
 
 from dataclasses import replace
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812  # as everybody calls it
 
 from shopkeeper.represent.sequences import GAPS
 from shopkeeper.represent.settings import NetworkParams
@@ -122,9 +122,11 @@ class Block(nn.Module):
 
 def transformer(params: NetworkParams) -> nn.Module:
     """Blocks of a short convolution, attention and a gated feed-forward."""
-    near = (lambda: [GatedConvolution(params.width, params.kernel)]) if params.kernel else (lambda: [])
-    return nn.Sequential(*(Block(params.width, params.dropout, *near(), CausalAttention(params.width, params.heads),
-                                 GatedFeedForward(params.width, 2 * params.width)) for _ in range(params.layers)))
+    def steps() -> list[nn.Module]:
+        near = [GatedConvolution(params.width, params.kernel)] if params.kernel else []
+        return [*near, CausalAttention(params.width, params.heads), GatedFeedForward(params.width, 2 * params.width)]
+
+    return nn.Sequential(*(Block(params.width, params.dropout, *steps()) for _ in range(params.layers)))
 
 
 def cnn(params: NetworkParams) -> nn.Module:

@@ -226,4 +226,4 @@ def gap_codes(microseconds: npt.ArrayLike) -> Rows:
     [0, 1, 12, 23]
     """
     seconds = np.maximum(np.asarray(microseconds, dtype=np.float64) / 1e6, 0.0)
-    return np.minimum(np.floor(np.log2(np.maximum(seconds, 0.5))) + 1, GAPS - 1).astype(np.int64)
+    return np.asarray(np.minimum(np.floor(np.log2(np.maximum(seconds, 0.5))) + 1, GAPS - 1), dtype=np.int64)

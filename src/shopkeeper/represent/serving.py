@@ -61,7 +61,8 @@ class Reader:
             reader = cls(shape, dict(arrays), np.ascontiguousarray(items, dtype=np.float32), arrays["bias"])
             reader.read(np.array([[0]]), {name: np.array([[0]]) for name in head["sides"]})
         except (KeyError, ValueError, TypeError, IndexError, AttributeError) as wrong:
-            raise Damaged(say("these are not the weights of such a network."), do=[say("shopkeeper learn SHOP --force")],
+            raise Damaged(say("these are not the weights of such a network."),
+                          do=[say("shopkeeper learn SHOP --force")],
                           why=say("they are damaged, or another version of shopkeeper wrote them.")) from wrong
         return reader
 

@@ -52,8 +52,8 @@ class NetworkParams:
 
     def __post_init__(self) -> None:
         _one_of("network", self.network, get_args(Kind))
-        _within(self, {"width": (2, 4096), "layers": (1, 64), "heads": (1, 64), "kernel": (0, 64), "window": (1, 10_000),
-                       "dropout": (0, 0.95)})
+        _within(self, {"width": (2, 4096), "layers": (1, 64), "heads": (1, 64), "kernel": (0, 64),
+                       "window": (1, 10_000), "dropout": (0, 0.95)})
         if self.network == "transformer" and self.width % (2 * self.heads):
             raise BadInput(say("width {width} is no multiple of twice the {heads} heads.", width=self.width,
                                heads=self.heads), why=say("each head takes an equal and even part of the width."))

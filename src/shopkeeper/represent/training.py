@@ -1,7 +1,7 @@
 """One loop that trains every network: seeded, judged on what is held out, resumed after a kill, kept without pickle.
 
-Every random choice of an epoch is drawn from the seed and the epoch's number, so an epoch that was cut off by a kill and
-is run again gives what it would have given.
+Every random choice of an epoch is drawn from the seed and the epoch's number, so an epoch that was cut off by a kill
+and is run again gives what it would have given.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as tensors_as_bytes
 from torch import Tensor, nn
 
-from shopkeeper.asking import Progress, silent
 from shopkeeper.errors import BadInput, Damaged
 from shopkeeper.represent.networks import ItemFeatures, Network, full_softmax, pointwise, sampled_softmax
 from shopkeeper.represent.sequences import PAD, Batch, Sequences, Windows, batches, windows
@@ -83,7 +82,7 @@ class _Course:
 
 def train(sequences: Sequences, shape: NetworkParams, how: TrainingParams, *, seed: int = 0,
           held: Windows | None = None, features: ItemFeatures | None = None, start: Mapping[str, Any] | None = None,
-          folder: Path | None = None, progress: Progress = silent,
+          folder: Path | None = None, passed: Callable[[int, int], None] | None = None,
           told: Callable[[Judged], None] | None = None) -> Trained:
     """Train a network on sequences.
 
@@ -96,7 +95,7 @@ def train(sequences: Sequences, shape: NetworkParams, how: TrainingParams, *, se
         features: What is known of items.
         start: Arrays of an earlier training to begin from (`Trained.arrays`); items that it did not know begin anew.
         folder: Where the state is kept after each epoch. A training that finds its own state there goes on from it.
-        progress: Told how far it is.
+        passed: Called after each epoch with how many are over, and how many there are.
         told: Called with each judgement, for a chart or a log.
 
     Raises:
@@ -113,8 +112,6 @@ def train(sequences: Sequences, shape: NetworkParams, how: TrainingParams, *, se
     facts = _facts(sequences, shape, how, seed)
     if folder is not None:
         _resume(course, folder, facts)
-    progress.start(say("training {network}", network=shape.network), how.epochs)
-    progress.advance(course.epoch)
     while course.epoch < how.epochs and not (how.patience and course.since >= how.patience):
         loss = _epoch(course, sequences, how, seed)
         if course.epoch % how.judge == 0 or course.epoch == how.epochs:
@@ -123,12 +120,14 @@ def train(sequences: Sequences, shape: NetworkParams, how: TrainingParams, *, se
                 told(course.judged[-1])
         if folder is not None:
             _keep(course, folder, facts)
-        progress.advance()
+        if passed is not None:
+            passed(course.epoch, how.epochs)
     return _result(course, facts)
 
 
 def _optimizer(network: Network, how: TrainingParams) -> torch.optim.AdamW:
-    matrices, others = [], []
+    matrices: list[Tensor] = []
+    others: list[Tensor] = []
     for name, one in network.named_parameters():
         (matrices if one.ndim > 1 and name.startswith("encoder.") else others).append(one)
     return torch.optim.AdamW([{"params": matrices, "weight_decay": how.decay},
@@ -284,7 +283,7 @@ def _keep(course: _Course, folder: Path, facts: dict[str, Any]) -> None:
     """The whole state as one safetensors file, renamed into place."""
     tensors: Arrays = {}
     own = list(course.network.parameters())
-    lists = {"own": own, "kept": course.kept, "best": course.best_kept or [],
+    lists: dict[str, list[Tensor]] = {"own": own, "kept": course.kept, "best": course.best_kept or [],
              "first": [course.optimizer.state[one]["exp_avg"] for one in own if one in course.optimizer.state],
              "second": [course.optimizer.state[one]["exp_avg_sq"] for one in own if one in course.optimizer.state]}
     for name, values in lists.items():

@@ -1,4 +1,4 @@
-"""A learned combination of all sources: how much the word of each counts is fitted on people and days they had not seen."""
+"""A learned combination of all sources: what each counts is fitted on people and days that none had seen."""
 
 from __future__ import annotations
 

@@ -126,8 +126,10 @@ class SequenceNetwork:
             some = judges[:: max(1, len(judges) // _SOME)]
             cut[some] -= 1
             held = held_out(sequences, cut)
-        made = train(sequences, params.shape(), _enough(params, len(past)), seed=params.seed, held=held,
-                     progress=self.progress)
+        how = _enough(params, len(past))
+        self.progress.start(say("training a network"), how.epochs)
+        made = train(sequences, params.shape(), how, seed=params.seed, held=held,
+                     passed=lambda *_: self.progress.advance())
         return SequenceFitted(popularity, made.arrays, {**made.head, "strengths": strengths.tolist()}, params)
 
     def restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: Meta) -> SequenceFitted:
