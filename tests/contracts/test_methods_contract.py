@@ -7,15 +7,21 @@ import pytest
 
 from shopkeeper.recommend.methods.alike import Alike
 from shopkeeper.recommend.methods.base import Ranking
+from shopkeeper.recommend.methods.blend import Blend, Source
 from shopkeeper.recommend.methods.buy_again import BuyAgain
 from shopkeeper.recommend.methods.contract import NOW, PROMISES, BrokenPromise, check_method, small_log
-from shopkeeper.recommend.methods.neighbours import Neighbours
-from shopkeeper.recommend.methods.popular import Popular
+from shopkeeper.recommend.methods.neighbours import Neighbours, NeighboursParams
+from shopkeeper.recommend.methods.popular import Popular, PopularParams
 from shopkeeper.recommend.methods.same_category import SameCategory
+from shopkeeper.recommend.methods.sequence import SequenceNetwork, SequenceParams
 from shopkeeper.recommend.methods.together import Together
 
 KINDS = np.arange(30) % 4 - 1  # a quarter of the items has no category
-METHODS = [Popular(), BuyAgain(), Neighbours(), Together(), SameCategory(KINDS), Alike(KINDS)]
+TINY = SequenceParams(width=8, layers=1, heads=2, window=10, epochs=1)
+BLEND = Blend(Source(SequenceNetwork(TINY), TINY), Source(Neighbours(), NeighboursParams(ahead=0, repeats=5.0)),
+              Source(Popular(), PopularParams()))
+METHODS = [Popular(), BuyAgain(), Neighbours(), Together(), SameCategory(KINDS), Alike(KINDS), SequenceNetwork(TINY),
+           BLEND]
 
 
 @pytest.mark.parametrize("promise", PROMISES)

@@ -18,6 +18,8 @@ BECAUSE = pa.struct([("item_id", pa.string()), ("title", pa.string()), ("share",
 ITEMS = pa.schema([("rank", pa.int64()), ("item_id", pa.string()), ("title", pa.string()), ("category", pa.string()),
                    ("price", pa.float64()), ("score", pa.float64()), ("method", pa.string()),
                    ("because", pa.list_(BECAUSE))])
+LIKELY = pa.schema([("rank", pa.int64()), ("item_id", pa.string()), ("title", pa.string()), ("role", pa.string()),
+                    ("chance", pa.float64())])
 AUDIENCE = pa.schema([("rank", pa.int64()), ("customer", pa.string()), ("score", pa.float64()), ("method", pa.string()),
                       ("bought", pa.int64()), ("last", pa.timestamp("us"))])
 
@@ -79,6 +81,40 @@ class Items(Answer):
                 if row["score"] is not None]
         item, score = Axis("item", word("item", language), "name"), Axis("score", word("score", language))
         return charts.bars(rows, item, score, title=put(self.title, language)) if rows else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Likely(Answer):
+    """How likely a customer is to take each of the items that would be recommended.
+
+    Columns of the table: rank (from 1), item_id, title, role (what would be done, or something stronger), chance (from
+    0 to 1, that it is done within `within` days).
+
+    Attributes:
+        within: Days.
+        curves: Role -> what was stated, what came of it and of how many statements, in ten equal parts, on days that
+            had not been seen.
+    """
+
+    within: int = 0
+    curves: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self, language: str = "en") -> dict[str, Any]:
+        """As of every answer, with `within` and `curves`."""
+        return {**super().to_dict(language), "within": self.within, "curves": dict(self.curves)}
+
+    def picture(self, language: str = "en") -> dict[str, Any] | None:
+        """What was stated beside what came of it; on the diagonal both are the same."""
+        rows = [{"stated": stated, "happened": happened, "what": word(role, language)}
+                for role, curve in self.curves.items()
+                for stated, happened in zip(curve["stated"], curve["happened"], strict=True)]
+        if not rows:
+            return None
+        most = max(row["stated"] for row in rows)
+        rows += [{"stated": end, "happened": end, "what": word("as stated", language)} for end in (0.0, most)]
+        return charts.lines(rows, Axis("stated", word("stated chance", language)),
+                            Axis("happened", word("share that was taken", language)),
+                            Axis("what", word("role", language), "name"), title=put(self.title, language))
 
 
 def price(value: float | None) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from shopkeeper.asking import Evidence
 from shopkeeper.errors import Damaged
 from shopkeeper.evidence import NotLearned, Trial
+from shopkeeper.recommend.chances import Chances
 from shopkeeper.recommend.inputs import WEIGHTS, read_counts
 from shopkeeper.recommend.methods.base import DAY, Fitted
 from shopkeeper.recommend.methods.popular import PopularFitted, PopularParams
@@ -29,6 +30,7 @@ class Desk:
         repeats: Whether what a customer has already is offered again.
         had: The weight from which a line of a history means that the customer has the item.
         notes: What else must be said of it.
+        chances: How likely what it ranks first is taken; None where that is not known.
     """
 
     fitted: Fitted
@@ -38,6 +40,7 @@ class Desk:
     repeats: bool = True
     had: float = WEIGHTS["conversion"]
     notes: tuple[Sentence, ...] = ()
+    chances: Chances | None = None
 
 
 def desk(shop: Shop, question: str, key: str | None = None) -> Desk:
@@ -69,7 +72,8 @@ def desk(shop: Shop, question: str, key: str | None = None) -> Desk:
     try:
         meta = model.record["meta"]
         return Desk(with_method.restore(arrays["method"], meta["method"]), Vocabulary.restore(arrays["vocabulary"]),
-                    trial_of(model), repeats=bool(meta["repeats"]), had=WEIGHTS[meta["role"]])
+                    trial_of(model), repeats=bool(meta["repeats"]), had=WEIGHTS[meta["role"]],
+                    chances=None if meta.get("chances") is None else Chances.from_dict(meta["chances"]))
     except (KeyError, ValueError, TypeError, IndexError) as wrong:
         raise _unreadable(model) from wrong
 

@@ -14,7 +14,8 @@ from shopkeeper.asking import question
 from shopkeeper.errors import BadInput, TooLittleHistory, UnknownName
 from shopkeeper.evidence import ExactCount
 from shopkeeper.recommend import inputs
-from shopkeeper.recommend.answers import AUDIENCE, BECAUSE, ITEMS, Audience, Items, Trials
+from shopkeeper.recommend.answers import AUDIENCE, BECAUSE, ITEMS, LIKELY, Audience, Items, Likely, Trials
+from shopkeeper.recommend.chances import Chances, features, of_histories
 from shopkeeper.recommend.desk import Desk, desk, is_later, trial_of
 from shopkeeper.recommend.methods.base import Histories, ItemSets
 from shopkeeper.recommend.ranking import (
@@ -28,7 +29,7 @@ from shopkeeper.recommend.ranking import (
     reasons,
 )
 from shopkeeper.recommend.rules import Rules, Shelf
-from shopkeeper.recommend.trials import QUESTIONS
+from shopkeeper.recommend.trials import QUESTIONS, WITHIN
 from shopkeeper.shop import Shop
 from shopkeeper.words import Sentence, say
 
@@ -62,6 +63,44 @@ def next_items(shop: Shop, customer: str, *, n: int = 10, rules: Rules | None = 
     asked = {"question": "recommend.next_items", "customer": customer, "n": n, "rules": rules or Rules()}
     title = say("What {customer} wants next", customer=customer)
     return _ranked(shop, found, histories, _Asked(asked, title, said=said))
+
+
+@question
+def chances(shop: Shop, customer: str, *, n: int = 10) -> Likely:
+    """Say how likely a customer is to take what would be recommended, by what would be done.
+
+    Args:
+        shop: An opened shop; only read.
+        customer: The customer as the merchant knows it, or a pseudonym; else an anonymous visitor.
+        n: How many items.
+
+    Returns:
+        A row for each item and role: the chance that the customer does that, or something stronger, within the days
+        that the answer names. It was fitted on one window and judged on the next.
+
+    Raises:
+        TooLittleHistory: Nothing has been learned, or what was learned says no more of chances than the base rate.
+        UnknownName: The log has no items at all.
+    """
+    at_least_one(n)
+    found = desk(shop, "recommend.next_items")
+    if found.chances is None:
+        raise TooLittleHistory(
+            say("no chance can be stated."), do=[say("shopkeeper learn {path}", path=str(shop.path))],
+            why=say("chances need two windows of {within} days with people enough, in which they were closer to what "
+                    "happened than the base rate.", within=WITHIN))
+    history, person = inputs.read_history(shop, customer)
+    histories = history.over(found.things)
+    shelf, titles = inputs.read_shelf(shop, np.asarray(found.things.ids(), dtype=object))
+    ranked = rank(found, shelf, histories, Wanted(n, Rules(), shop.now()))
+    table = _likely_table(found.chances, ranked, (shelf.ids, titles), histories, shop.now())
+    within = found.chances.within
+    return Likely(title=say("How likely {customer} takes it within {within} days", customer=customer, within=within),
+                  table=table, evidence=found.chances.trial, method=found.fitted.name, within=within,
+                  asked={"question": "recommend.chances", "customer": customer, "n": n},
+                  notes=(*found.notes, *about_history(customer, person, len(history.when), histories)),
+                  curves={role: {"stated": list(one.stated), "happened": list(one.happened), "n": list(one.n),
+                                 "ece": one.ece, "skill": one.skill} for role, one in found.chances.curves.items()})
 
 
 @question
@@ -230,6 +269,18 @@ def _items_table(found: Desk, shelf: Shelf, titles: npt.NDArray[Any], ranked: Ra
         "title": [titles[row] for row in rows], "category": [shelf.category[row] for row in rows], "price": price,
         "score": [ranked.score.get(row) for row in rows], "method": [found.fitted.name] * len(rows),
         "because": pa.array(why, pa.list_(BECAUSE))}, schema=ITEMS)
+
+
+def _likely_table(stated: Chances, ranked: Ranked, named: tuple[npt.NDArray[Any], npt.NDArray[Any]],
+                  histories: Histories, now: int) -> pa.Table:
+    busy, silent = of_histories(histories, now)
+    rows = [row for row in ranked.rows if row in ranked.score]
+    x = features([ranked.score[row] for row in rows], np.arange(len(rows)), np.repeat(busy, len(rows)),
+                 np.repeat(silent, len(rows)))
+    lines = [{"rank": place + 1, "item_id": named[0][row], "title": named[1][row], "role": role, "chance": float(p)}
+             for role, curve in stated.curves.items()
+             for place, (row, p) in enumerate(zip(rows, curve.chance(x).tolist(), strict=True))]
+    return pa.Table.from_pylist(sorted(lines, key=lambda line: line["rank"]), schema=LIKELY)
 
 
 def _audience_table(takers: inputs.History, ids: list[str], scores: npt.NDArray[np.float32], method: str) -> pa.Table:

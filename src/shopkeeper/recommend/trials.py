@@ -21,6 +21,7 @@ from shopkeeper.evidence import metrics
 from shopkeeper.evidence.splits import TimeSplit, rolling_origins
 from shopkeeper.evidence.trial import Scores, Setup, Trial, ladder
 from shopkeeper.recommend.cases import Cases, active_people, alike_things, baskets, next_things, repeated_share
+from shopkeeper.recommend.chances import calibrated
 from shopkeeper.recommend.inputs import Log
 from shopkeeper.recommend.inputs import read_log as read
 from shopkeeper.recommend.methods.alike import Alike
@@ -44,8 +45,8 @@ MOST = 4_000          # cases that a trial compares on; a seeded sample of more
 TO_CHOOSE = 1_500     # cases that parameters are chosen on, likewise
 ORDERS = 2.0          # from so many lines a moment on, a log is one of orders and not of steps
 REPEATS = 0.05        # from this share of repeated targets on, things that a customer has are recommended again
-TO_TRAIN = 1_000      # people with some lines that a log needs for a network to be trained and sources to be weighed
-FOLLOWED = 5          # lines of such a person
+TO_TRAIN = 500        # buyers that a log needs for a network to be trained, and for sources to be weighed
+STATED = "recommend.next_items"  # the question whose lists have chances
 EXTRA = "shopkeeper.recommend.methods"  # entry points of methods from outside the package
 
 
@@ -100,9 +101,8 @@ def _next_methods(log: Log | None) -> tuple[Method, ...]:
 
 
 def _carries_training(log: Log) -> bool:
-    """Whether there are enough people with a few lines each to learn from what follows what."""
-    lines = np.bincount(log.interactions.customer, minlength=log.interactions.n_customers)
-    return int((lines >= FOLLOWED).sum()) >= TO_TRAIN
+    """Whether enough people did what recommending is for, to learn from what follows what."""
+    return len(np.unique(log.interactions.customer[log.target])) >= TO_TRAIN
 
 
 CONTESTS: Mapping[str, Contest] = {contest.question: contest for contest in (
@@ -176,6 +176,7 @@ class Ran:
     trial: Trial
     winner: Entry
     repeats: bool
+    origins: tuple[TimeSplit, TimeSplit]
 
 
 def run(log: Log, question: str, *, extra: Sequence[Method] = (), seed: int = 0, progress: Progress = silent) -> Ran:
@@ -203,7 +204,8 @@ def run(log: Log, question: str, *, extra: Sequence[Method] = (), seed: int = 0,
               for entry in entries]
     setup = Setup(question, f"NDCG@{K}", origins[1], log.timezone, contest.who, seed=seed)
     trial = ladder(scores, setup, rivals=contest.rivals)
-    return Ran(trial, next(entry for entry in entries if entry.method.name == trial.winner), repeats)
+    return Ran(trial, next(entry for entry in entries if entry.method.name == trial.winner), repeats,
+               (origins[0], origins[1]))
 
 
 def _windows(log: Log, question: str) -> list[TimeSplit]:
@@ -239,8 +241,13 @@ def learn(log: Log, question: str, *, seed: int = 0, progress: Progress = silent
     arrays, meta = fitted.state()
     ids = {f"vocabulary.{name}": array for name, array in log.items.state().items()}
     state = {f"method.{name}": array for name, array in arrays.items()}
+    stated = None
+    if question == STATED:
+        progress.start(say("how likely what is recommended is taken"), None)
+        stated = calibrated(log, ran.winner.method, ran.winner.params, ran.origins, repeats=ran.repeats, seed=seed)
     return Fit(ran.trial, ran.winner.method.name, {**state, **ids},
-               {"method": meta, "repeats": ran.repeats, "role": log.role}, ran.winner.params)
+               {"method": meta, "repeats": ran.repeats, "role": log.role,
+                "chances": None if stated is None else stated.to_dict()}, ran.winner.params)
 
 
 def _cases(contest: Contest, log: Log, split: TimeSplit, seed: int, repeats: bool, most: int) -> Cases:

@@ -51,7 +51,7 @@ class SequenceParams:
     dropout: float = 0.2
     objective: str = "softmax"
     negatives: int = 512
-    epochs: int = 20
+    epochs: int = 12
     judge: int = 5
     patience: int = 0
     steps: int = 9_600
@@ -59,7 +59,7 @@ class SequenceParams:
     decay: float = 0.0
     skip: float = 0.1
     average: float = 0.999
-    most: int = 4_000_000
+    most: int = 2_000_000
     timed: bool = True
     seed: int = 0
 
