@@ -1,12 +1,13 @@
-"""Chances: stated where they beat the base rate on days that had not been seen, close to what happened, else refused."""
+"""Chances: stated where they beat the base rate on days not seen before, close to what happened; else refused."""
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 
 from shopkeeper import Shop, recommend
-from shopkeeper.errors import TooLittleHistory
 from shopkeeper.recommend.chances import Chances, calibrated
 from shopkeeper.recommend.inputs import read_log
+from shopkeeper.recommend.methods.base import DAY
 from shopkeeper.recommend.methods.buy_again import BuyAgain
 from shopkeeper.recommend.trials import WITHIN, _windows
 
@@ -57,7 +58,12 @@ def test_the_answer_names_items_roles_and_the_reliability_picture(small_learned)
     assert answer.picture()["data"]["values"]
 
 
-def test_where_nothing_was_learned_no_chance_is_stated():
+def test_where_nothing_was_learned_the_share_of_people_who_took_the_item_lately_answers():
     shop = Shop.simulated(customers=40, items=20, days=20)
-    with pytest.raises(TooLittleHistory, match="no chance can be stated"):
-        recommend.chances(shop, "nobody")
+    log, now = read_log(shop), shop.now()
+    part = log.interactions
+    answer = recommend.chances(shop, "nobody", n=1).table.filter(pc.field("role") == "conversion").to_pylist()[0]
+    late = (part.when >= now - WITHIN * DAY) & log.target & (part.item == log.items.row(answer["item_id"]))
+
+    assert answer["chance"] == pytest.approx(
+        len(np.unique(part.customer[late])) / len(np.unique(part.customer)), rel=1e-9)

@@ -59,6 +59,15 @@ def test_a_cell_past_the_end_of_a_window_holds_nothing_and_the_target_is_the_nex
     assert batch.target.tolist() == [[1, 2], [0, PAD]]
 
 
+def test_a_window_that_is_turned_is_read_from_its_end():
+    sequences = Sequences.of([[3, 1, 2]], 5)
+    cut = windows(sequences, 10, np.random.default_rng(0), turned=1.0)
+
+    batch = padded(sequences, cut, np.array([0]))
+
+    assert (batch.item.tolist(), batch.target.tolist()) == ([[2, 1]], [[1, 3]])
+
+
 def test_held_out_steps_are_targets_and_what_lies_before_them_is_not():
     sequences = Sequences.of([[3, 1, 2], [4, 0], [1]], 5)
     batch = padded(sequences, held_out(sequences, sequences.indptr[1:] - 1), np.array([0, 1]))

@@ -1,7 +1,7 @@
 """What each customer wants next, what goes with what, and who wants this item.
 
-Questions: `next_items`, `similar_items`, `goes_with`, `audience`, `chances`, `evidence`, `experiment`; acts: `start_experiment`,
-`stop_experiment`. `live` answers `next_items` from memory. The methods meet in a trial on a time
+Questions: `next_items`, `similar_items`, `goes_with`, `audience`, `chances`, `evidence`, `experiment`; acts:
+`start_experiment`, `stop_experiment`. `live` answers `next_items` from memory. The methods meet in a trial on a time
 split (`trials.py`); the one that beat the plainer ones answers, and until `learn` has run, the most popular items do.
 """
 
@@ -18,4 +18,5 @@ from shopkeeper.recommend.questions import audience, chances, evidence, goes_wit
 from shopkeeper.recommend.rules import Rules
 
 __all__ = ["Audience", "Compared", "Experiments", "Items", "Likely", "Report", "Rules", "Trials", "audience",
-           "chances", "evidence", "experiment", "goes_with", "next_items", "similar_items", "start_experiment", "stop_experiment"]
+           "chances", "evidence", "experiment", "goes_with", "next_items", "similar_items",
+           "start_experiment", "stop_experiment"]

@@ -1,4 +1,4 @@
-"""How likely a customer is to take what is recommended: scores turned into chances, judged on days that none had seen."""
+"""How likely a customer is to take what is recommended: scores become chances, judged on days that none had seen."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from shopkeeper.recommend.inputs import WEIGHTS, Log
 from shopkeeper.recommend.methods.base import DAY, Fitted, Histories, Method
 from shopkeeper.words import say
 
-__all__ = ["BINS", "Chances", "Curve", "calibrated", "features", "of_histories"]
+__all__ = ["BINS", "LATELY", "Chances", "Curve", "calibrated", "features", "of_histories"]
 
 Numbers = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -86,8 +86,9 @@ class Chances:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Chances:
         """The inverse of `to_dict`."""
-        curves = (Curve(**{name: tuple(value) if isinstance(value, list) else value for name, value in one.items()})
-                  for one in data["curves"])
+        rows: list[dict[str, Any]] = [{name: tuple(value) if isinstance(value, list) else value
+                                       for name, value in one.items()} for one in data["curves"]]
+        curves = [Curve(**one) for one in rows]
         return cls({one.role: one for one in curves}, Trial.from_dict(data["trial"]), int(data["within"]))
 
 

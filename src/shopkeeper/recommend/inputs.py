@@ -17,7 +17,7 @@ from shopkeeper.errors import UnknownName
 from shopkeeper.events.pseudonyms import GUEST, pseudonym
 from shopkeeper.events.schema import SERVICE
 from shopkeeper.events.sessions import sessions_of
-from shopkeeper.recommend.methods.base import Histories, Interactions
+from shopkeeper.recommend.methods.base import DAY, Histories, Interactions
 from shopkeeper.recommend.rules import Shelf
 from shopkeeper.represent.vocabulary import Vocabulary
 from shopkeeper.shop import Shop
@@ -282,6 +282,40 @@ def _history(shop: Shop, table: pa.Table, column: str) -> History:
     by = np.lexsort((_rows(table[column])[1], basket, when))
     return History(table[column].take(pa.array(by)), when[by], table["weight"].to_numpy().astype(np.float32)[by],
                    basket[by])
+
+
+def took(events: Any, roles: Mapping[str, str], ids: list[str], cut: int) -> Any:
+    """Expression: how many people did at most so much with each of these items since `cut`: item_id, weight, n."""
+    rows = few(events, roles)
+    most = rows.filter(rows.item_id.isin(ids), rows.ts >= moment(cut)).group_by(["person", "item_id"]).aggregate(
+        weight=rows.weight.max())
+    return most.group_by(["item_id", "weight"]).aggregate(n=most.count().cast("int64"))
+
+
+def lately(events: Any, roles: Mapping[str, str], cut: int) -> Any:
+    """Expression: how many people did anything with an item since `cut`: n."""
+    rows = few(events, roles)
+    return rows.filter(rows.ts >= moment(cut)).aggregate(n=rows.person.nunique().cast("int64"))
+
+
+def read_shares(shop: Shop, ids: list[str], within: int,
+                days: int) -> tuple[dict[str, npt.NDArray[np.float64]], int]:
+    """The base rate of each item.
+
+    Args:
+        shop: An opened shop.
+        ids: (r,) item ids.
+        within: Days over which what people did is counted.
+        days: Days over which people are counted.
+
+    Returns:
+        Role -> (r,) the share of people who did that with the item, or something stronger; and how many people.
+    """
+    now, roles = shop.now(), shop.config.roles
+    people_ = shop.engine.run(lately(shop.events(), roles, now - days * DAY))["n"][0].as_py() or 0
+    rows = shop.engine.run(took(shop.events(), roles, ids, now - within * DAY)).to_pylist()
+    return {role: np.array([sum(row["n"] for row in rows if row["item_id"] == name and row["weight"] >= least) /
+                            max(1, people_) for name in ids]) for role, least in WEIGHTS.items()}, people_
 
 
 def last_prices(events: Any) -> Any:

@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from shopkeeper.asking import question
+from shopkeeper.asking import Evidence, question
 from shopkeeper.errors import BadInput, TooLittleHistory, UnknownName
-from shopkeeper.evidence import ExactCount
+from shopkeeper.evidence import ExactCount, NotLearned
 from shopkeeper.recommend import inputs
 from shopkeeper.recommend.answers import AUDIENCE, BECAUSE, ITEMS, LIKELY, Audience, Items, Likely, Trials
-from shopkeeper.recommend.chances import Chances, features, of_histories
+from shopkeeper.recommend.chances import LATELY, features, of_histories
 from shopkeeper.recommend.desk import Desk, desk, is_later, trial_of
 from shopkeeper.recommend.methods.base import Histories, ItemSets
 from shopkeeper.recommend.ranking import (
@@ -76,31 +76,31 @@ def chances(shop: Shop, customer: str, *, n: int = 10) -> Likely:
 
     Returns:
         A row for each item and role: the chance that the customer does that, or something stronger, within the days
-        that the answer names. It was fitted on one window and judged on the next.
+        that the answer names. It was fitted on one window and judged on the next. Where nothing was learned, or
+        chances were no better than the base rate, that answers: the share of people who did it with the item lately.
 
     Raises:
-        TooLittleHistory: Nothing has been learned, or what was learned says no more of chances than the base rate.
         UnknownName: The log has no items at all.
     """
     at_least_one(n)
     found = desk(shop, "recommend.next_items")
-    if found.chances is None:
-        raise TooLittleHistory(
-            say("no chance can be stated."), do=[say("shopkeeper learn {path}", path=str(shop.path))],
-            why=say("chances need two windows of {within} days with people enough, in which they were closer to what "
-                    "happened than the base rate.", within=WITHIN))
     history, person = inputs.read_history(shop, customer)
     histories = history.over(found.things)
     shelf, titles = inputs.read_shelf(shop, np.asarray(found.things.ids(), dtype=object))
     ranked = rank(found, shelf, histories, Wanted(n, Rules(), shop.now()))
-    table = _likely_table(found.chances, ranked, (shelf.ids, titles), histories, shop.now())
-    within = found.chances.within
+    rows = [row for row in ranked.rows if row in ranked.score]
+    stated, evidence_, said = _stated(shop, found, ranked, histories, rows)
+    lines = [{"rank": place + 1, "item_id": shelf.ids[row], "title": titles[row], "role": role, "chance": float(p)}
+             for role, chance in stated.items() for place, (row, p) in enumerate(zip(rows, chance, strict=True))]
+    known = found.chances.curves if found.chances else {}
+    within = found.chances.within if found.chances else WITHIN
     return Likely(title=say("How likely {customer} takes it within {within} days", customer=customer, within=within),
-                  table=table, evidence=found.chances.trial, method=found.fitted.name, within=within,
+                  table=pa.Table.from_pylist(sorted(lines, key=lambda line: line["rank"]), schema=LIKELY),
+                  evidence=evidence_, method=found.fitted.name, within=within,
                   asked={"question": "recommend.chances", "customer": customer, "n": n},
-                  notes=(*found.notes, *about_history(customer, person, len(history.when), histories)),
+                  notes=(*found.notes, *about_history(customer, person, len(history.when), histories), *said),
                   curves={role: {"stated": list(one.stated), "happened": list(one.happened), "n": list(one.n),
-                                 "ece": one.ece, "skill": one.skill} for role, one in found.chances.curves.items()})
+                                 "ece": one.ece, "skill": one.skill} for role, one in known.items()})
 
 
 @question
@@ -271,16 +271,21 @@ def _items_table(found: Desk, shelf: Shelf, titles: npt.NDArray[Any], ranked: Ra
         "because": pa.array(why, pa.list_(BECAUSE))}, schema=ITEMS)
 
 
-def _likely_table(stated: Chances, ranked: Ranked, named: tuple[npt.NDArray[Any], npt.NDArray[Any]],
-                  histories: Histories, now: int) -> pa.Table:
-    busy, silent = of_histories(histories, now)
-    rows = [row for row in ranked.rows if row in ranked.score]
-    x = features([ranked.score[row] for row in rows], np.arange(len(rows)), np.repeat(busy, len(rows)),
-                 np.repeat(silent, len(rows)))
-    lines = [{"rank": place + 1, "item_id": named[0][row], "title": named[1][row], "role": role, "chance": float(p)}
-             for role, curve in stated.curves.items()
-             for place, (row, p) in enumerate(zip(rows, curve.chance(x).tolist(), strict=True))]
-    return pa.Table.from_pylist(sorted(lines, key=lambda line: line["rank"]), schema=LIKELY)
+def _stated(shop: Shop, found: Desk, ranked: Ranked, histories: Histories,
+            rows: list[int]) -> tuple[dict[str, npt.NDArray[np.float64]], Evidence, tuple[Sentence, ...]]:
+    """Role -> the chance of each of these rows; how we know; and what must be said."""
+    if found.chances is not None:
+        busy, silent = of_histories(histories, shop.now())
+        x = features([ranked.score[row] for row in rows], np.arange(len(rows)), np.repeat(busy, len(rows)),
+                     np.repeat(silent, len(rows)))
+        return {role: curve.chance(x) for role, curve in found.chances.curves.items()}, found.chances.trial, ()
+    shares, people = inputs.read_shares(shop, found.things.ids(rows), WITHIN, LATELY)
+    if not found.learned:
+        return shares, NotLearned("recommend.chances", "base_rate"), ()
+    counted = ExactCount(say("people who did anything in {days} days", days=LATELY), people)
+    return shares, counted, (say("what was learned is no closer to what happens than the base rate: these are the "
+                                 "shares of people who did it with the item in the last {within} days.",
+                                 within=WITHIN),)
 
 
 def _audience_table(takers: inputs.History, ids: list[str], scores: npt.NDArray[np.float32], method: str) -> pa.Table:

@@ -118,19 +118,24 @@ class Sequences:
 class Windows:
     """Parts of sequences to learn from: steps `start` … `stop` - 1 of one person, of which those from `first` on count.
 
-    Each is (w,) int64. The step at `stop` - 1 is only a target: a window of s + 1 steps has s inputs.
+    Each is (w,) int64. The step at `stop` - 1 is only a target: a window of s + 1 steps has s inputs. `turned` (w,)
+    says which windows are read backwards; None: none.
     """
 
     start: Rows
     stop: Rows
     first: Rows
+    turned: npt.NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.start)
 
 
-def windows(sequences: Sequences, length: int, rng: np.random.Generator) -> Windows:
+def windows(sequences: Sequences, length: int, rng: np.random.Generator, *, turned: float = 0.0) -> Windows:
     """Cut every history into windows of at most `length` inputs; each step but a person's first is a target once.
+
+    A share `turned` of the windows is read backwards, so that its last step but not its first is no target: where items
+    that belong together come in any order, that is twice as much to learn from.
 
     Where the cuts of a long history lie is drawn anew each time, so that over the epochs every step is seen with
     contexts of all lengths.
@@ -150,7 +155,7 @@ def windows(sequences: Sequences, length: int, rng: np.random.Generator) -> Wind
     number = np.arange(len(owner)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
     start = begin[owner] + np.where(number == 0, 0, offset[owner] + (number - 1) * length)
     stop = np.minimum(begin[owner] + offset[owner] + number * length, begin[owner] + sizes[owner] - 1) + 1
-    return Windows(start, stop, start + 1)
+    return Windows(start, stop, start + 1, rng.random(len(start)) < turned if turned else None)
 
 
 def held_out(sequences: Sequences, cut: Rows) -> Windows:
@@ -207,14 +212,17 @@ def padded(sequences: Sequences, cut: Windows, which: Rows) -> Batch:
     t = int((stop - start).max()) - 1
     at = start[:, None] + np.arange(t + 1)  # (b, t + 1)
     inside = at < stop[:, None]
+    if cut.turned is not None:
+        back = (start + stop - 1)[:, None] - at
+        at = np.where(cut.turned[which][:, None], back, at)
     at = np.where(inside, at, 0)
     item = np.where(inside, sequences.item[at], PAD).astype(np.int64)
-    counts = inside[:, 1:] & (at[:, 1:] >= cut.first[which][:, None])
+    counts = inside[:, 1:] & (start[:, None] + np.arange(1, t + 1) >= cut.first[which][:, None])
     sides = {name: np.where(inside, codes[at], 0)[:, :-1].astype(np.int64) for name, codes in sequences.sides.items()}
     gap = None
     if sequences.when is not None:
         when = np.asarray(sequences.when[at], dtype=np.int64)
-        gap = np.where(inside[:, 1:], gap_codes(when[:, 1:] - when[:, :-1]), 0)
+        gap = np.where(inside[:, 1:], gap_codes(np.abs(when[:, 1:] - when[:, :-1])), 0)
     read = np.where(inside[:, 1:], item[:, :-1], PAD)  # a window's last step is a target only
     return Batch(read, np.where(counts, item[:, 1:], PAD), sides, gap)
 

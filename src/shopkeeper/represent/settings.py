@@ -74,6 +74,7 @@ class TrainingParams:
         warm: Share of all updates over which the rate rises.
         decay: Weight decay (Loshchilov, Hutter 2019), of matrices but not of embeddings.
         skip: Mean share of the items of a history that is kept from the network, so that it learns to do with gaps.
+        turned: Share of windows that are read backwards.
         average: Decay of the moving average of all weights, which is what is kept (Polyak, Juditsky 1992).
     """
 
@@ -87,10 +88,11 @@ class TrainingParams:
     warm: float = 0.1
     decay: float = 0.0
     skip: float = 0.1
+    turned: float = 0.0
     average: float = 0.999
 
     def __post_init__(self) -> None:
         _one_of("objective", self.objective, get_args(Objective))
         _within(self, {"negatives": (1, 1_000_000), "epochs": (1, 100_000), "patience": (0, 100_000),
                        "judge": (1, 100_000), "steps": (1, 10_000_000), "rate": (1e-6, 1), "warm": (0, 0.9),
-                       "decay": (0, 10), "skip": (0, 0.45), "average": (0, 0.999999)})
+                       "decay": (0, 10), "skip": (0, 0.45), "turned": (0, 1), "average": (0, 0.999999)})

@@ -138,7 +138,7 @@ def _epoch(course: _Course, sequences: Sequences, how: TrainingParams, seed: int
     """One pass over all steps; the mean loss."""
     rng = np.random.default_rng([seed, course.epoch])
     torch.manual_seed(int(rng.integers(2**62)))
-    cut = windows(sequences, course.network.params.window, rng)
+    cut = windows(sequences, course.network.params.window, rng, turned=how.turned)
     course.network.train()
     losses: list[float] = []
     per_epoch = max(1, sum(1 for _ in _sizes(sequences, cut, how)))

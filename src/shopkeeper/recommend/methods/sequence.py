@@ -58,6 +58,7 @@ class SequenceParams:
     rate: float = 2e-3
     decay: float = 0.0
     skip: float = 0.1
+    turned: float = 0.0
     average: float = 0.999
     most: int = 2_000_000
     timed: bool = True
