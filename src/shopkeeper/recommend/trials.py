@@ -27,9 +27,9 @@ from shopkeeper.recommend.inputs import read_log as read
 from shopkeeper.recommend.methods.alike import Alike
 from shopkeeper.recommend.methods.base import DAY, Fitted, Interactions, Method
 from shopkeeper.recommend.methods.blend import Blend, Source
-from shopkeeper.recommend.methods.buy_again import BuyAgain
+from shopkeeper.recommend.methods.buy_again import BuyAgain, BuyAgainParams
 from shopkeeper.recommend.methods.neighbours import Neighbours, NeighboursParams
-from shopkeeper.recommend.methods.popular import Popular
+from shopkeeper.recommend.methods.popular import Popular, PopularParams
 from shopkeeper.recommend.methods.same_category import SameCategory
 from shopkeeper.recommend.methods.sequence import SequenceNetwork, can_train
 from shopkeeper.recommend.methods.together import Together
@@ -95,8 +95,10 @@ def _next_methods(log: Log | None) -> tuple[Method, ...]:
     if log is not None and not _carries_training(log):
         return plain
     trained = log is None or can_train()
-    heard = (*((network,) if trained else ()), neighbours, BuyAgain(), Popular())
-    blend = Blend(*(Source(one, one.candidates()[0]) for one in heard))
+    blend = Blend(*((Source(network, network.candidates()[0]),) if trained else ()),
+                  *(Source(neighbours, params, f"neighbours {number}")
+                    for number, params in enumerate(Neighbours().candidates(), 1)),
+                  Source(BuyAgain(), BuyAgainParams()), Source(Popular(), PopularParams()))
     return (*plain, *((network,) if trained else ()), blend)
 
 

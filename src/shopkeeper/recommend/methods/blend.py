@@ -53,10 +53,14 @@ class BlendParams:
 
 @dataclass(frozen=True)
 class Source:
-    """A method that has something to say, and the setting in which it says it."""
+    """A method that has something to say, and the setting in which it says it.
+
+    `name` tells it from other settings of the same method; by default it is the method's.
+    """
 
     method: Method
     params: Any
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,8 +89,8 @@ class Blend:
     name = "blend"
 
     def __init__(self, *sources: Source) -> None:
-        """Take the sources; their names are those of their methods, each once."""
-        self.sources = {source.method.name: source for source in sources}
+        """Take the sources, each of another name."""
+        self.sources = {source.name or source.method.name: source for source in sources}
 
     def candidates(self) -> Sequence[BlendParams]:
         """One setting: its weights are learned."""
