@@ -252,6 +252,7 @@ def test_conventions_list_the_columns_and_types_of_every_answer(small_learned, c
     answers = {
         "recommend.next_items": recommend.next_items(small_learned, bought["customer_id"], n=1),
         "recommend.chances": recommend.chances(small_learned, bought["customer_id"], n=1),
+        "recommend.vectors": recommend.vectors(small_learned, n=5),
         "recommend.similar_items": recommend.similar_items(small_learned, item, n=1),
         "recommend.goes_with": recommend.goes_with(small_learned, (item,), n=1),
         "recommend.audience": recommend.audience(small_learned, item, n=1),

@@ -189,6 +189,26 @@ def lines(rows: Rows, x: Axis, y: Axis, series: Axis | None = None, *, title: st
         "mark": {"type": "line", "tooltip": True, "point": {"size": 30}}, "encoding": encoding})
 
 
+def points(rows: Rows, x: Axis, y: Axis, label: Axis, *, title: str = "", description: str = "") -> dict[str, Any]:
+    """A map: a point a row, whose name is in the tooltip.
+
+    Args:
+        rows: One mapping a point.
+        x: Across.
+        y: Down.
+        label: What each point is.
+        title: Of the picture.
+        description: For who cannot see it; by default what is on the axes.
+
+    >>> points([{"a": 1, "b": 2, "c": "tea"}], Axis("a", ""), Axis("b", ""), Axis("c", "item", "name"))["mark"]["type"]
+    'circle'
+    """
+    quiet = {"scale": {"zero": False}, "axis": {"labels": False, "ticks": False, "title": None, "domain": False}}
+    return _chart(rows, title, description or _described(title, label), {
+        "mark": {"type": "circle", "opacity": 0.7},
+        "encoding": {"x": _channel(x) | quiet, "y": _channel(y) | quiet, "tooltip": _tips(label)}})
+
+
 def _chart(rows: Rows, title: str, description: str, body: Mapping[str, Any]) -> dict[str, Any]:
     values = [{name: _plain(value) for name, value in row.items()} for row in rows]
     return {"$schema": SCHEMA, "description": description, **({"title": title} if title else {}),

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -23,6 +24,7 @@ from shopkeeper.recommend import trials as recommend_trials
 from shopkeeper.recommend.desk import desk, trial_of
 from shopkeeper.recommend.methods.base import Method
 from shopkeeper.recommend.newest import against_installed
+from shopkeeper.recommend.tuning import kept as kept_settings
 from shopkeeper.shop import Shop
 from shopkeeper.warehouse import models
 from shopkeeper.warehouse.manifest import Manifest
@@ -53,7 +55,7 @@ class Learned(Answer):
 
 @act("learn")
 def learn(shop: Shop, *, room: str | None = None, rollback: bool = False, dry_run: bool = False, force: bool = False,
-          seed: int = 0, progress: Progress = silent) -> Learned:
+          seed: int = 0, tune: int = 0, progress: Progress = silent) -> Learned:
     """Run the trials, fit the winners and install them; skip what is fresh.
 
     Args:
@@ -63,6 +65,7 @@ def learn(shop: Shop, *, room: str | None = None, rollback: bool = False, dry_ru
         dry_run: Run the trials, install nothing.
         force: Learn again even where nothing has changed.
         seed: Of every random choice.
+        tune: Minutes to search for better settings first; what was found competes, now and later.
         progress: Told how far it is.
 
     Returns:
@@ -79,6 +82,9 @@ def learn(shop: Shop, *, room: str | None = None, rollback: bool = False, dry_ru
     if seed < 0:
         raise BadInput(say("seed is {seed}; it must be 0 or more.", seed=seed), do=[say("--seed 0")],
                        why=say("every random choice is drawn from it."))
+    if tune < 0:
+        raise BadInput(say("tune is {minutes}; it must be 0 minutes or more.", minutes=tune), do=[say("--tune 10")],
+                       why=say("it is how long settings are searched for."))
     if shop.until is not None and not dry_run:
         raise BadInput(say("this is a view of the past, and models are installed for everybody."),
                        do=[say("shopkeeper learn {path} --dry-run", path=str(shop.path)),
@@ -86,18 +92,42 @@ def learn(shop: Shop, *, room: str | None = None, rollback: bool = False, dry_ru
                        why=say("the shop would go on answering from what was known then."))
     questions = [name for key, module in ROOMS.items() if room in (None, key) for name in module.QUESTIONS]
     said: tuple[Sentence, ...] = ()
+    if tune and not rollback:
+        said = _tuned(shop, questions, tune, seed, progress)
     if rollback:
         found = _roll_back(shop, questions, dry_run)
     else:
-        found, said = _learn_all(shop, questions, dry_run=dry_run, force=force, seed=seed, progress=progress)
+        found, more = _learn_all(shop, questions, dry_run=dry_run, force=force or bool(tune), seed=seed,
+                                 progress=progress)
+        said += more
     done = sum(row["status"] in ("installed", "rolled back", "fresh", "kept") for row in found)
     table = pa.Table.from_pylist([{**row, "why": put(row["why"])} for row in found], schema=LEARNED)
     return Learned(title=say("What was learned"), table=table, method="trial",
                    evidence=ExactCount(say("installed models"), done),
                    asked={"act": "learn.learn", "room": room, "rollback": rollback, "dry_run": dry_run, "force": force,
-                          "seed": seed},
+                          "seed": seed, "tune": tune},
                    notes=(*(say("{question}: {why}", question=row["question"], why=row["why"]) for row in found),
                           *said))
+
+
+def _tuned(shop: Shop, questions: list[str], minutes: int, seed: int, progress: Progress) -> tuple[Sentence, ...]:
+    """Search for settings of what can be searched; a sentence for each method."""
+    said: list[Sentence] = []
+    for question in questions:
+        module = ROOMS[question.split(".")[0]]
+        if question in getattr(module, "TUNABLE", ()):
+            found = module.tune(module.read(shop), question, minutes=minutes, folder=_searched(shop, question),
+                                seed=seed, progress=progress)
+            said += [say("{question}: {tried} settings of {method} were tried on the windows before; the best comes to "
+                         "{value} NDCG@10, the default to {default}", question=question, tried=one.tried,
+                         method=named(one.method), value=f"{one.value:.4f}", default=f"{one.default:.4f}")
+                     for one in found]
+    return tuple(said)
+
+
+def _searched(shop: Shop, question: str) -> Path:
+    """Where the search for settings of a question keeps what it finds."""
+    return shop.path / "tuning" / question
 
 
 def _labelled(shop: Shop, progress: Progress) -> tuple[Sentence, ...]:
@@ -153,7 +183,9 @@ def _fit_all(shop: Shop, questions: list[str], seed: int,
             if room not in logs:
                 progress.start(say("reading the log"), None)
                 logs[room] = ROOMS[room].read(shop)
-            fit = ROOMS[room].learn(logs[room], question, seed=seed, progress=progress)
+            found = kept_settings(_searched(shop, question))
+            more = {"tuned": found} if found else {}
+            fit = ROOMS[room].learn(logs[room], question, seed=seed, progress=progress, **more)
         except MissingData as refusal:
             other.append({"question": question, "status": "refused", "why": refusal.what})
             continue

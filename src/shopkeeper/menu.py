@@ -255,6 +255,8 @@ MENU: tuple[Entry, ...] = (
     Entry("recommend", "next_items", "Say what a customer wants next, and because of what."),
     Entry("recommend", "chances",
           "Say how likely a customer is to take what would be recommended, by what would be done."),
+    Entry("recommend", "vectors",
+          "Give items or customers as vectors, for a notebook or a map: near each other is alike in what people do."),
     Entry("recommend", "similar_items", "Name the items that people turn to after this one."),
     Entry("recommend", "goes_with", "Name the items that go into the same basket as these."),
     Entry("recommend", "audience", "Name the customers who want this item most."),

@@ -5,7 +5,7 @@ import pyarrow.compute as pc
 import pytest
 
 from shopkeeper import Shop, recommend
-from shopkeeper.recommend.chances import Chances, calibrated
+from shopkeeper.recommend.calibration import Chances, calibrated
 from shopkeeper.recommend.inputs import read_log
 from shopkeeper.recommend.methods.base import DAY
 from shopkeeper.recommend.methods.buy_again import BuyAgain

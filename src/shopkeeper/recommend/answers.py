@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from shopkeeper import charts
 from shopkeeper.asking import Answer, people, shown
 from shopkeeper.charts import Axis
+from shopkeeper.errors import UnknownName
 from shopkeeper.words import Sentence, put, say, word
 
 BECAUSE = pa.struct([("item_id", pa.string()), ("title", pa.string()), ("share", pa.float64()), ("times", pa.int64()),
@@ -18,6 +21,8 @@ BECAUSE = pa.struct([("item_id", pa.string()), ("title", pa.string()), ("share",
 ITEMS = pa.schema([("rank", pa.int64()), ("item_id", pa.string()), ("title", pa.string()), ("category", pa.string()),
                    ("price", pa.float64()), ("score", pa.float64()), ("method", pa.string()),
                    ("because", pa.list_(BECAUSE))])
+VECTORS = pa.schema([("id", pa.string()), ("vector", pa.list_(pa.float32())), ("x", pa.float64()),
+                     ("y", pa.float64())])
 LIKELY = pa.schema([("rank", pa.int64()), ("item_id", pa.string()), ("title", pa.string()), ("role", pa.string()),
                     ("chance", pa.float64())])
 AUDIENCE = pa.schema([("rank", pa.int64()), ("customer", pa.string()), ("score", pa.float64()), ("method", pa.string()),
@@ -115,6 +120,45 @@ class Likely(Answer):
         return charts.lines(rows, Axis("stated", word("stated chance", language)),
                             Axis("happened", word("share that was taken", language)),
                             Axis("what", word("role", language), "name"), title=put(self.title, language))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vectors(Answer):
+    """Customers or items as points: those that lie near each other are alike in what people do.
+
+    Columns of the table: id (item id, or pseudonym), vector (its numbers), x and y (its place on the map: the two
+    directions in which the points differ most).
+    """
+
+    def array(self) -> npt.NDArray[np.float32]:
+        """(n, width) float32, in the order of the table."""
+        return np.asarray(self.table["vector"].to_pylist(), dtype=np.float32).reshape(self.table.num_rows, -1)
+
+    def nearest(self, name: str, n: int = 10) -> list[tuple[str, float]]:
+        """The ids nearest to one, with the cosine between them, nearest first; the id itself is left out.
+
+        Raises:
+            UnknownName: No point has this id.
+        """
+        ids = self.table["id"].to_pylist()
+        if name not in ids:
+            raise UnknownName(say("{name} has no vector here.", name=repr(name)),
+                              why=say("only what was there when it was learned has one."))
+        points = self.array()
+        points = points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)
+        near = points @ points[ids.index(name)]
+        order = np.argsort(-near, kind="stable")
+        return [(ids[at], float(near[at])) for at in order.tolist() if ids[at] != name][:n]
+
+    def cells(self, language: str = "en") -> tuple[list[str], list[list[str]]]:
+        """As the table, without the numbers."""
+        return people(self.table.drop_columns(["vector"]), language)
+
+    def picture(self, language: str = "en") -> dict[str, Any] | None:
+        """The map."""
+        rows = self.table.select(["id", "x", "y"]).to_pylist()[:2_000]
+        return charts.points(rows, Axis("x", ""), Axis("y", ""), Axis("id", word("id", language), "name"),
+                             title=put(self.title, language)) if rows else None
 
 
 def price(value: float | None) -> str:

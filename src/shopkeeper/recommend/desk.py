@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from shopkeeper.asking import Evidence
 from shopkeeper.errors import Damaged
 from shopkeeper.evidence import NotLearned, Trial
-from shopkeeper.recommend.chances import Chances
+from shopkeeper.recommend.calibration import Chances
 from shopkeeper.recommend.inputs import WEIGHTS, read_counts
 from shopkeeper.recommend.methods.base import DAY, Fitted
 from shopkeeper.recommend.methods.popular import PopularFitted, PopularParams

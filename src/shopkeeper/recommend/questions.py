@@ -14,10 +14,22 @@ from shopkeeper.asking import Evidence, question
 from shopkeeper.errors import BadInput, TooLittleHistory, UnknownName
 from shopkeeper.evidence import ExactCount, NotLearned
 from shopkeeper.recommend import inputs
-from shopkeeper.recommend.answers import AUDIENCE, BECAUSE, ITEMS, LIKELY, Audience, Items, Likely, Trials
-from shopkeeper.recommend.chances import LATELY, features, of_histories
+from shopkeeper.recommend.answers import (
+    AUDIENCE,
+    BECAUSE,
+    ITEMS,
+    LIKELY,
+    VECTORS,
+    Audience,
+    Items,
+    Likely,
+    Trials,
+    Vectors,
+)
+from shopkeeper.recommend.calibration import LATELY, features, of_histories
 from shopkeeper.recommend.desk import Desk, desk, is_later, trial_of
 from shopkeeper.recommend.methods.base import Histories, ItemSets
+from shopkeeper.recommend.points import decomposed, network_of, on_a_map, represented
 from shopkeeper.recommend.ranking import (
     BOUGHT,
     Ranked,
@@ -101,6 +113,42 @@ def chances(shop: Shop, customer: str, *, n: int = 10) -> Likely:
                   notes=(*found.notes, *about_history(customer, person, len(history.when), histories), *said),
                   curves={role: {"stated": list(one.stated), "happened": list(one.happened), "n": list(one.n),
                                  "ece": one.ece, "skill": one.skill} for role, one in known.items()})
+
+
+@question
+def vectors(shop: Shop, *, of: Literal["items", "customers"] = "items", n: int = 10_000) -> Vectors:
+    """Give items or customers as vectors, for a notebook or a map: near each other is alike in what people do.
+
+    Args:
+        shop: An opened shop; only read.
+        of: Items, or the people who were active last.
+        n: How many rows at most; items by how often people had to do with them.
+
+    Returns:
+        The vectors of the network that was learned for `next_items`; where none serves, those of a singular value
+        decomposition of who had to do with what.
+
+    Raises:
+        UnknownName: The log has no events of people with items.
+
+    Source:
+        Levy, Goldberg (2014), Neural Word Embedding as Implicit Matrix Factorization (the decomposition).
+    """
+    at_least_one(n)
+    log = inputs.read_log(shop)
+    found = desk(shop, "recommend.next_items")
+    network = network_of(found.fitted)
+    if network is None:
+        rows, points = decomposed(log, of, n)
+    else:
+        rows, points = represented(log, network, found.things, of, n)
+    ids = (log.items if of == "items" else log.customers).ids(rows)
+    x, y = on_a_map(points)
+    table = pa.table({"id": ids, "vector": list(points.astype(np.float32)), "x": x, "y": y}, schema=VECTORS)
+    evidence_ = found.evidence if network is not None else ExactCount(say("events with items"), len(log.interactions))
+    return Vectors(title=say("Items as points") if of == "items" else say("Customers as points"), table=table,
+                   evidence=evidence_, method="sequence" if network is not None else "svd",
+                   asked={"question": "recommend.vectors", "of": of, "n": n}, notes=found.notes)
 
 
 @question

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,8 @@ from shopkeeper.errors import BadInput, TooLittleHistory
 from shopkeeper.evidence import metrics
 from shopkeeper.evidence.splits import TimeSplit, rolling_origins
 from shopkeeper.evidence.trial import Scores, Setup, Trial, ladder
+from shopkeeper.recommend.calibration import calibrated
 from shopkeeper.recommend.cases import Cases, active_people, alike_things, baskets, next_things, repeated_share
-from shopkeeper.recommend.chances import calibrated
 from shopkeeper.recommend.inputs import Log
 from shopkeeper.recommend.inputs import read_log as read
 from shopkeeper.recommend.methods.alike import Alike
@@ -33,10 +34,11 @@ from shopkeeper.recommend.methods.popular import Popular, PopularParams
 from shopkeeper.recommend.methods.same_category import SameCategory
 from shopkeeper.recommend.methods.sequence import SequenceNetwork, can_train
 from shopkeeper.recommend.methods.together import Together
+from shopkeeper.recommend.tuning import Tuned, search, timed_score
 from shopkeeper.words import Sentence, say
 
-__all__ = ["CONTESTS", "QUESTIONS", "Contest", "Fit", "Ran", "competing", "contest_of", "known_methods", "learn",
-           "read", "run"]
+__all__ = ["CONTESTS", "QUESTIONS", "TUNABLE", "Contest", "Fit", "Ran", "competing", "contest_of", "known_methods",
+           "learn", "read", "run", "tune"]
 
 K = 10                # NDCG@10, recall@10
 WITHIN = 14           # days of the test window, and of the validation window before it
@@ -127,6 +129,7 @@ OF_A_KIND = Contest(
     say("an item that a person turned to, and the other items of its category that they turned to later"),
     ("same_category",), settings={"neighbours": (NeighboursParams(),)})
 QUESTIONS: tuple[str, ...] = tuple(CONTESTS)
+TUNABLE = ("recommend.next_items",)  # the questions for whose methods settings are searched
 
 
 def contest_of(question: str, log: Log) -> Contest:
@@ -181,8 +184,21 @@ class Ran:
     origins: tuple[TimeSplit, TimeSplit]
 
 
-def run(log: Log, question: str, *, extra: Sequence[Method] = (), seed: int = 0, progress: Progress = silent) -> Ran:
+def tune(log: Log, question: str, *, minutes: float, folder: Path, seed: int = 0,
+         progress: Progress = silent) -> tuple[Tuned, ...]:
+    """Search for better settings of a question's methods; see `tuning.search`. The test window is never touched."""
+    contest = contest_of(question, log)
+    over = log.turned() if contest.turned else log
+    methods = [method for method in contest.methods(log) if method.name not in contest.settings]
+    return search(over, methods, contest.cases, timed_score(_ndcg), minutes=minutes, folder=folder, within=WITHIN,
+                  seed=seed, progress=progress)
+
+
+def run(log: Log, question: str, *, extra: Sequence[Method] = (), seed: int = 0, progress: Progress = silent,
+        tuned: Sequence[Tuned] = ()) -> Ran:
     """Run a question's trial: choose parameters on one window, compare on the next.
+
+    Settings that a search found (`tuned`) stand beside those that each method tries by itself.
 
     Raises:
         TooLittleHistory: Fewer than 50 cases in a window, or a log shorter than three windows.
@@ -196,7 +212,7 @@ def run(log: Log, question: str, *, extra: Sequence[Method] = (), seed: int = 0,
     repeats = repeated_share(log, origins[0]) >= REPEATS
     valid, test = (_cases(contest, log, split, seed, repeats, most)
                    for split, most in zip(origins, (TO_CHOOSE, MOST), strict=True))
-    entries = [Entry(method, tuple(contest.settings.get(method.name) or method.candidates())) for method in methods]
+    entries = [Entry(method, _settings(contest, method, tuned)) for method in methods]
     progress.start(say("trial of {question}", question=question), sum(entry.fits for entry in entries))
     for entry in entries:
         _choose(entry, log.interactions, valid, origins[0], progress)
@@ -208,6 +224,13 @@ def run(log: Log, question: str, *, extra: Sequence[Method] = (), seed: int = 0,
     trial = ladder(scores, setup, rivals=contest.rivals)
     return Ran(trial, next(entry for entry in entries if entry.method.name == trial.winner), repeats,
                (origins[0], origins[1]))
+
+
+def _settings(contest: Contest, method: Method, tuned: Sequence[Tuned]) -> tuple[Any, ...]:
+    """The settings that a method tries."""
+    own = tuple(contest.settings.get(method.name) or method.candidates())
+    found = [type(own[0])(**one.params) for one in tuned if one.method == method.name]
+    return tuple(dict.fromkeys([*own, *found]))
 
 
 def _windows(log: Log, question: str) -> list[TimeSplit]:
@@ -234,9 +257,10 @@ def _named_once(methods: Sequence[Method]) -> None:
                        why=say("a trial, and the model that it installs, know a method by its name."))
 
 
-def learn(log: Log, question: str, *, seed: int = 0, progress: Progress = silent) -> Fit:
+def learn(log: Log, question: str, *, seed: int = 0, progress: Progress = silent,
+          tuned: Sequence[Tuned] = ()) -> Fit:
     """Run the trial, and fit the winner on everything."""
-    ran = run(log, question, seed=seed, progress=progress)
+    ran = run(log, question, seed=seed, progress=progress, tuned=tuned)
     progress.start(say("fitting {method} for {question}", method=ran.winner.method.name, question=question), None)
     log = log.turned() if CONTESTS[question].turned else log
     fitted = ran.winner.method.fit(log.interactions, log.now + 1, ran.winner.params)  # the last moment is known too
