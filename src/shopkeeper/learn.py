@@ -184,7 +184,7 @@ def _fit_all(shop: Shop, questions: list[str], seed: int,
                 progress.start(say("reading the log"), None)
                 logs[room] = ROOMS[room].read(shop)
             found = kept_settings(_searched(shop, question))
-            more = {"tuned": found} if found else {}
+            more = {"tuned": found, "before": _before(shop, question)}
             fit = ROOMS[room].learn(logs[room], question, seed=seed, progress=progress, **more)
         except MissingData as refusal:
             other.append({"question": question, "status": "refused", "why": refusal.what})
@@ -195,6 +195,17 @@ def _fit_all(shop: Shop, questions: list[str], seed: int,
         else:
             other.append(kept)
     return made, other
+
+
+def _before(shop: Shop, question: str) -> Any:
+    """What is installed for a question, to go on from; None where nothing is, or where it cannot be read."""
+    try:
+        if shop.until is not None or shop.installed(question) is None:
+            return None
+        there = desk(shop, question)
+    except Damaged:
+        return None
+    return recommend_trials.Served(there.fitted, there.things)
 
 
 def _kept(shop: Shop, log: Any, question: str, fit: Any, seed: int) -> dict[str, Any] | None:

@@ -34,11 +34,13 @@ from shopkeeper.recommend.methods.popular import Popular, PopularParams
 from shopkeeper.recommend.methods.same_category import SameCategory
 from shopkeeper.recommend.methods.sequence import SequenceNetwork, can_train
 from shopkeeper.recommend.methods.together import Together
+from shopkeeper.recommend.points import network_of
 from shopkeeper.recommend.tuning import Tuned, search, timed_score
+from shopkeeper.represent.vocabulary import Vocabulary
 from shopkeeper.words import Sentence, say
 
-__all__ = ["CONTESTS", "QUESTIONS", "TUNABLE", "Contest", "Fit", "Ran", "competing", "contest_of", "known_methods",
-           "learn", "read", "run", "tune"]
+__all__ = ["CONTESTS", "QUESTIONS", "TUNABLE", "Contest", "Fit", "Ran", "Served", "competing", "contest_of",
+           "known_methods", "learn", "read", "run", "tune"]
 
 K = 10                # NDCG@10, recall@10
 WITHIN = 14           # days of the test window, and of the validation window before it
@@ -258,12 +260,17 @@ def _named_once(methods: Sequence[Method]) -> None:
 
 
 def learn(log: Log, question: str, *, seed: int = 0, progress: Progress = silent,
-          tuned: Sequence[Tuned] = ()) -> Fit:
-    """Run the trial, and fit the winner on everything."""
+          tuned: Sequence[Tuned] = (), before: Served | None = None) -> Fit:
+    """Run the trial, and fit the winner on everything.
+
+    Where a network wins and one is installed (`before`), the last fit goes on from that. In the trial every network
+    begins anew: what is installed may have seen the days that compare.
+    """
     ran = run(log, question, seed=seed, progress=progress, tuned=tuned)
     progress.start(say("fitting {method} for {question}", method=ran.winner.method.name, question=question), None)
     log = log.turned() if CONTESTS[question].turned else log
-    fitted = ran.winner.method.fit(log.interactions, log.now + 1, ran.winner.params)  # the last moment is known too
+    winner = warmed(ran.winner.method, before, log)
+    fitted = winner.fit(log.interactions, log.now + 1, ran.winner.params)  # the last moment is known too
     arrays, meta = fitted.state()
     ids = {f"vocabulary.{name}": array for name, array in log.items.state().items()}
     state = {f"method.{name}": array for name, array in arrays.items()}
@@ -274,6 +281,29 @@ def learn(log: Log, question: str, *, seed: int = 0, progress: Progress = silent
     return Fit(ran.trial, ran.winner.method.name, {**state, **ids},
                {"method": meta, "repeats": ran.repeats, "role": log.role,
                 "chances": None if stated is None else stated.to_dict()}, ran.winner.params)
+
+
+@dataclass(frozen=True)
+class Served:
+    """What is installed: a fitted method, and the items that its rows are."""
+
+    fitted: Any
+    things: Vocabulary
+
+
+def warmed(method: Method, before: Served | None, log: Log) -> Method:
+    """The method, its network beginning from the one that is installed, where there is one of the same shape."""
+    earlier = None if before is None else network_of(before.fitted)
+    if before is None or earlier is None:
+        return method
+    rows = before.things.rows(log.items.arrow)
+    if isinstance(method, SequenceNetwork):
+        return method.from_earlier(earlier, rows)
+    if isinstance(method, Blend) and "sequence" in method.sources:
+        network = method.sources["sequence"].method
+        if isinstance(network, SequenceNetwork):
+            return method.with_source("sequence", network.from_earlier(earlier, rows))
+    return method
 
 
 def _cases(contest: Contest, log: Log, split: TimeSplit, seed: int, repeats: bool, most: int) -> Cases:

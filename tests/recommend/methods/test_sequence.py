@@ -92,3 +92,14 @@ def test_things_of_one_moment_stand_in_an_order_that_is_not_that_of_their_rows()
     assert when[by].tolist() == when.tolist()
     assert item[by][:10].tolist() != list(range(10))
     assert item[by][:10].tolist() != item[by][10:].tolist()
+
+
+def test_a_network_goes_on_from_an_earlier_one_though_items_have_moved(fitted):
+    rows = np.concatenate([[-1], np.arange(ITEMS)])  # a new item came first
+    short = SequenceParams(**{**SETTING.__dict__, "epochs": 1, "rate": 1e-4})
+    log = Interactions(np.zeros(30, np.int32), (np.arange(30) % (ITEMS + 1)).astype(np.int32), np.arange(30) * DAY,
+                       np.arange(30), np.ones(30, np.float32), 1, ITEMS + 1)
+
+    warm = SequenceNetwork(short).from_earlier(fitted, rows).fit(log, 100 * DAY, short)
+
+    assert warm.top(walk(4, 5, 6), 3 * DAY, 1)[0][0, 0] == 7

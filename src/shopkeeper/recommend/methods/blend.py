@@ -109,6 +109,11 @@ class Blend:
         fitted = {name: one.method.fit(past, now, one.params) for name, one in self.sources.items()}
         return BlendFitted(counted(past), fitted, weights, params)
 
+    def with_source(self, name: str, method: Method) -> Blend:
+        """The same with another method under this name."""
+        swapped = {**self.sources, name: Source(method, self.sources[name].params, name)}
+        return Blend(*(Source(one.method, one.params, key) for key, one in swapped.items()))
+
     def restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: Meta) -> BlendFitted:
         """The inverse of `BlendFitted.state`."""
         fitted = {}

@@ -84,9 +84,14 @@ class SequenceNetwork:
 
     name = "sequence"
 
-    def __init__(self, *settings: SequenceParams, progress: Progress = silent) -> None:
-        """Take the settings to choose among, by default one; and who is told how far a training is."""
-        self.settings, self.progress = settings or (SequenceParams(),), progress
+    def __init__(self, *settings: SequenceParams, progress: Progress = silent,
+                 start: Mapping[str, Codes] | None = None) -> None:
+        """Take the settings to choose among, by default one.
+
+        `progress` is told how far a training is. From `start`, the weights of an earlier network over the same rows, a
+        training goes on, in a third of the passes.
+        """
+        self.settings, self.progress, self.start = settings or (SequenceParams(),), progress, start
         self._lately: dict[bytes, SequenceFitted] = {}  # the same lines and setting give the same network
 
     def candidates(self) -> Sequence[SequenceParams]:
@@ -128,10 +133,24 @@ class SequenceNetwork:
             cut[some] -= 1
             held = held_out(sequences, cut)
         how = _enough(params, len(past))
+        if self.start is not None:
+            how = replace(how, epochs=-(-how.epochs // 3), judge=1)
         self.progress.start(say("training a network"), how.epochs)
-        made = train(sequences, params.shape(), how, seed=params.seed, held=held,
+        made = train(sequences, params.shape(), how, seed=params.seed, held=held, start=self.start,
                      passed=lambda *_: self.progress.advance())
         return SequenceFitted(popularity, made.arrays, {**made.head, "strengths": strengths.tolist()}, params)
+
+    def from_earlier(self, earlier: SequenceFitted, rows: Codes) -> SequenceNetwork:
+        """The same, beginning from an earlier network; `rows` (n_items,): its row of each of our items, -1 for new."""
+        known = np.flatnonzero(rows >= 0)
+        weights = {}
+        for name, one in earlier.weights.items():
+            if name in ("item.weight", "bias"):
+                moved = np.full((len(rows), *one.shape[1:]), one[rows[known]].mean(0) if len(known) else 0.0, one.dtype)
+                moved[known] = one[rows[known]]
+                one = moved
+            weights[name] = one
+        return SequenceNetwork(*self.settings, progress=self.progress, start=weights)
 
     def restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: Meta) -> SequenceFitted:
         """The inverse of `SequenceFitted.state`."""
