@@ -49,7 +49,7 @@ MOST = 4_000          # cases that a trial compares on; a seeded sample of more
 TO_CHOOSE = 1_500     # cases that parameters are chosen on, likewise
 ORDERS = 2.0          # from so many lines a moment on, a log is one of orders and not of steps
 REPEATS = 0.05        # from this share of repeated targets on, things that a customer has are recommended again
-TO_TRAIN = 500        # buyers that a log needs for a network to be trained, and for sources to be weighed
+TO_TRAIN = 1_000      # buyers that a log needs for a network to be trained, and for sources to be weighed
 STATED = "recommend.next_items"  # the question whose lists have chances
 EXTRA = "shopkeeper.recommend.methods"  # entry points of methods from outside the package
 
