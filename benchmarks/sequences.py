@@ -3,9 +3,9 @@
 Protocol: leave-one-out. The last item of each person tests, the one before validates; every item is ranked but those
 that the person already has. The network learns from everything before the validation item, and from nothing else; its
 settings are those below, chosen on validation items. The blend's weights are fitted on the validation items; its quick
-sources are then fitted again with these in their histories. Each model is scored once on the test items.
-`train_seconds` is the training of the network (and, for the blend, of all that it adds); one thread per core.
-With `--quick` the network is trained for two epochs, which says nothing of its quality.
+sources, whose settings are searched on the same items, are then fitted again with these in their histories. Each model
+is scored once on the test items. `train_seconds` is the training of the network; for the blend all that it adds, its
+searches included. With `--quick` the network is trained for two epochs, which says nothing of its quality.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ import numpy as np
 from shopkeeper.recommend.methods.factors import Factors
 
 from common import Report, arguments, data_folder, in_a_fresh_process, peak_mb, print_table
-from neighbours import FILES, NOW, Half, halves
+from neighbours import FILES, NOW, Half, chosen, halves
 from shopkeeper.recommend.methods.blend import BlendFitted, BlendParams, fit_weights
-from shopkeeper.recommend.methods.neighbours import Neighbours
+from shopkeeper.recommend.methods.neighbours import Neighbours, NeighboursParams
 from shopkeeper.recommend.methods.popular import counted
 from shopkeeper.recommend.methods.sequence import SequenceNetwork, SequenceParams
 
 SETTINGS = {
-    "ml-1m": SequenceParams(width=96, window=200, epochs=40, most=10**9, timed=False),
-    "beauty": SequenceParams(width=96, window=50, epochs=25, most=10**9, dropout=0.4, skip=0.2, decay=0.05, rate=1e-3,
-                             timed=False),
+    "ml-1m": SequenceParams(width=96, window=200, epochs=22, most=10**9, timed=False),
+    "beauty": SequenceParams(width=96, window=50, epochs=24, most=10**9, dropout=0.4, skip=0.2, decay=0.05, turned=0.4,
+                             steps=6_400, timed=False),
 }
 LIMIT = {"ml-1m": {"single": {"recall@10": 0.31, "ndcg@10": 0.18}, "blend": {"recall@10": 0.335, "ndcg@10": 0.2}},
          "beauty": {"single": {"recall@10": 0.093, "ndcg@10": 0.053}, "blend": {"recall@10": 0.105, "ndcg@10": 0.06}}}
 
 
-def run(path: Path, params: SequenceParams) -> dict[str, Any]:
+def run(path: Path, params: SequenceParams, search: bool) -> dict[str, Any]:
     """Figures of the single network and of the blend, in this process."""
     valid, test = halves(path)
     began = time.perf_counter()
     network = SequenceNetwork(params).fit(valid.log, NOW, params)
     trained = time.perf_counter() - began
     quick = {"neighbours": Neighbours(), "factors": Factors()}
-    chosen = {name: _chosen(method, valid) for name, method in quick.items()}
-    early = {"sequence": network, **{name: method.fit(valid.log, NOW, chosen[name]) for name, method in quick.items()}}
+    settings = {"neighbours": chosen(path) if search else NeighboursParams(), "factors": _best(Factors(), valid)}
+    early, late = ({"sequence": network, **{name: method.fit(half.log, NOW, settings[name])
+                                            for name, method in quick.items()}} for half in (valid, test))
     weights = fit_weights(list(early.values()), valid.histories, valid.wanted, NOW, exclude=valid.histories.items())
-    late = {"sequence": network, **{name: method.fit(test.log, NOW, chosen[name]) for name, method in quick.items()}}
     blend = BlendFitted(counted(test.log), late, weights, BlendParams())
     added = time.perf_counter() - began
     by_source = {name: round(float(value), 3) for name, value in zip(late, weights.level, strict=True)}
@@ -52,7 +52,7 @@ def run(path: Path, params: SequenceParams) -> dict[str, Any]:
             "validation": _figures(network, valid, trained)}
 
 
-def _chosen(method: Any, half: Half) -> Any:
+def _best(method: Any, half: Half) -> Any:
     """The setting of a quick source that is best on the validation item."""
     def value(params: Any) -> float:
         ranked, _ = method.fit(half.log, NOW, params).top(half.histories, NOW, 10, exclude=half.histories.items())
@@ -76,7 +76,7 @@ def _figures(fitted: Any, half: Half, seconds: float) -> dict[str, Any]:
 def measure(data: str, quick: bool, report: Report) -> None:
     """Train, measure, print, and note one data set in the report."""
     params = replace(SETTINGS[data], seed=report.seed, **({"epochs": 2} if quick else {}))
-    found = in_a_fresh_process(run, data_folder() / FILES[data], params)
+    found = in_a_fresh_process(run, data_folder() / FILES[data], params, not quick)
     report.figures[data] = {**found, "params": asdict(params)}
     shown = {name: {key: value for key, value in row.items() if key != "weights"} for name, row in found.items()}
     print_table(data, {**shown, **{f"target of the {name}": row for name, row in LIMIT[data].items()}})

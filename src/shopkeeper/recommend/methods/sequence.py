@@ -25,6 +25,7 @@ __all__ = ["SequenceFitted", "SequenceNetwork", "SequenceParams", "can_train", "
 
 _READ = 64         # histories read at a time
 _NAMED = 20        # different items of a history, the newest, that are tried as reasons
+_WHOLE = 20_000    # items up to which the softmax runs over all
 _SOME = 4_000      # people whose last step judges the training
 Codes = npt.NDArray[Any]
 
@@ -38,6 +39,7 @@ def can_train() -> bool:
 class SequenceParams:
     """One setting: a network's shape and its training, as in `represent.settings`.
 
+    A `softmax` is sampled where there are more than 20,000 items.
     `most`: steps that are learned from in all, every pass counted. `timed`: whether times are read. `seed`: of every
     random choice.
     """
@@ -50,7 +52,7 @@ class SequenceParams:
     window: int = 100
     dropout: float = 0.2
     objective: str = "softmax"
-    negatives: int = 512
+    negatives: int = 1_024
     epochs: int = 12
     judge: int = 5
     patience: int = 0
@@ -132,7 +134,7 @@ class SequenceNetwork:
             some = judges[:: max(1, len(judges) // _SOME)]
             cut[some] -= 1
             held = held_out(sequences, cut)
-        how = _enough(params, len(past))
+        how = _enough(params, len(past), past.n_items)
         if self.start is not None:
             how = replace(how, epochs=-(-how.epochs // 3), judge=1)
         self.progress.start(say("training a network"), how.epochs)
@@ -169,9 +171,15 @@ def mixed(owner: Codes, when: Codes, item: Codes) -> Codes:
     return np.lexsort((item, chance >> np.uint64(17), when, owner))
 
 
-def _enough(params: SequenceParams, steps: int) -> TrainingParams:
-    """The training of a setting: batches of a small log are smaller, and a large log is passed over fewer times."""
+def _enough(params: SequenceParams, steps: int, n_items: int) -> TrainingParams:
+    """The training of a setting, as large as the log asks for.
+
+    Batches of a small log are smaller, a large log is passed over fewer times, and of a large catalogue the softmax is
+    sampled.
+    """
     how = params.training()
+    if how.objective == "softmax" and n_items > _WHOLE:
+        how = replace(how, objective="sampled")
     epochs = max(1, min(how.epochs, round(params.most / max(1, steps))))
     return replace(how, steps=max(512, min(how.steps, steps // 40)), epochs=epochs, judge=min(how.judge, epochs))
 
