@@ -343,7 +343,7 @@ def test_a_method_of_one_s_own_meets_the_rivals_and_nothing_is_installed(small, 
 
     trial = learn.trial(shop, "recommend.next_items", Toy("mine", np.ones(n_items)))
 
-    assert [row.name for row in trial.rows] == ["popular", "buy_again", "neighbours", "mine"]
+    assert [row.name for row in trial.rows] == ["popular", "buy_again", "neighbours", "factors", "mine"]
     assert trial.winner != "mine"
     assert shop.installed("recommend.next_items") is None
 

@@ -9,13 +9,15 @@ from shopkeeper.recommend.methods.alike import Alike
 from shopkeeper.recommend.methods.base import Ranking
 from shopkeeper.recommend.methods.buy_again import BuyAgain
 from shopkeeper.recommend.methods.contract import NOW, PROMISES, BrokenPromise, check_method, small_log
+from shopkeeper.recommend.methods.factors import Factors
 from shopkeeper.recommend.methods.neighbours import Neighbours
 from shopkeeper.recommend.methods.popular import Popular
 from shopkeeper.recommend.methods.same_category import SameCategory
 from shopkeeper.recommend.methods.together import Together
 
 KINDS = np.arange(30) % 4 - 1  # a quarter of the items has no category
-METHODS = [Popular(), BuyAgain(), Neighbours(), Together(), SameCategory(KINDS), Alike(KINDS)]
+METHODS = [Popular(), BuyAgain(), Neighbours(), Together(), SameCategory(KINDS), Alike(KINDS), Factors(),
+           Factors(small=0)]
 
 
 @pytest.mark.parametrize("promise", PROMISES)

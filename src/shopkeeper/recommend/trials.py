@@ -26,6 +26,7 @@ from shopkeeper.recommend.inputs import read_log as read
 from shopkeeper.recommend.methods.alike import Alike
 from shopkeeper.recommend.methods.base import DAY, Fitted, Interactions, Method
 from shopkeeper.recommend.methods.buy_again import BuyAgain
+from shopkeeper.recommend.methods.factors import Factors
 from shopkeeper.recommend.methods.neighbours import Neighbours, NeighboursParams
 from shopkeeper.recommend.methods.popular import Popular
 from shopkeeper.recommend.methods.same_category import SameCategory
@@ -42,6 +43,7 @@ MOST = 4_000          # cases that a trial compares on; a seeded sample of more
 TO_CHOOSE = 1_500     # cases that parameters are chosen on, likewise
 ORDERS = 2.0          # from so many lines a moment on, a log is one of orders and not of steps
 REPEATS = 0.05        # from this share of repeated targets on, things that a customer has are recommended again
+FACTORED = 20_000     # items up to which factors compete: beyond, their fits and lists take longer than all others
 EXTRA = "shopkeeper.recommend.methods"  # entry points of methods from outside the package
 
 
@@ -83,15 +85,24 @@ def _orders(log: Log | None) -> bool:
     return len(part) >= ORDERS * moments
 
 
+def _factors(log: Log | None, *, turned: bool = False) -> tuple[Method, ...]:
+    """Factors, where the things that are ranked are not too many."""
+    if log is not None and len(log.customers if turned else log.items) > FACTORED:
+        return ()
+    return (Factors(_orders(log)),)
+
+
 CONTESTS: Mapping[str, Contest] = {contest.question: contest for contest in (
-    Contest("recommend.next_items", lambda log: (Popular(), BuyAgain(), Neighbours(_orders(log))), active_people,
+    Contest("recommend.next_items",
+            lambda log: (Popular(), BuyAgain(), Neighbours(_orders(log)), *_factors(log)), active_people,
             say("a person who came back within the window, and the items that they took"), ("popular", "buy_again")),
     Contest("recommend.similar_items", lambda log: (Popular(), Neighbours()), next_things,
             say("an item that a person turned to, and the other items that they turned to next"),
             settings={"neighbours": tuple(Neighbours().candidates()[:2])}),
     Contest("recommend.goes_with", lambda log: (Popular(), Together()), baskets,
             say("one item of a basket, and the others in it")),
-    Contest("recommend.audience", lambda log: (Popular(), BuyAgain(), Neighbours(_orders(log))), active_people,
+    Contest("recommend.audience",
+            lambda log: (Popular(), BuyAgain(), Neighbours(_orders(log)), *_factors(log, turned=True)), active_people,
             say("an item, and the people who took it within the window"), ("popular", "buy_again"), say("items"),
             turned=True),
 )}
