@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from shopkeeper.recommend.methods.factors import Factors
 
 from common import Report, arguments, data_folder, in_a_fresh_process, peak_mb, print_table
 from neighbours import FILES, NOW, Half, chosen, halves
 from shopkeeper.recommend.methods.blend import BlendFitted, BlendParams, fit_weights
+from shopkeeper.recommend.methods.factors import Factors
 from shopkeeper.recommend.methods.neighbours import Neighbours, NeighboursParams
 from shopkeeper.recommend.methods.popular import counted
 from shopkeeper.recommend.methods.sequence import SequenceNetwork, SequenceParams

@@ -10,6 +10,7 @@ from shopkeeper.recommend.methods.base import Ranking
 from shopkeeper.recommend.methods.blend import Blend, Source
 from shopkeeper.recommend.methods.buy_again import BuyAgain
 from shopkeeper.recommend.methods.contract import NOW, PROMISES, BrokenPromise, check_method, small_log
+from shopkeeper.recommend.methods.factors import Factors
 from shopkeeper.recommend.methods.neighbours import Neighbours, NeighboursParams
 from shopkeeper.recommend.methods.popular import Popular, PopularParams
 from shopkeeper.recommend.methods.same_category import SameCategory
@@ -20,8 +21,8 @@ KINDS = np.arange(30) % 4 - 1  # a quarter of the items has no category
 TINY = SequenceParams(width=8, layers=1, heads=2, window=10, epochs=1)
 BLEND = Blend(Source(SequenceNetwork(TINY), TINY), Source(Neighbours(), NeighboursParams(ahead=0, repeats=5.0)),
               Source(Popular(), PopularParams()))
-METHODS = [Popular(), BuyAgain(), Neighbours(), Together(), SameCategory(KINDS), Alike(KINDS), SequenceNetwork(TINY),
-           BLEND]
+METHODS = [Popular(), BuyAgain(), Neighbours(), Together(), SameCategory(KINDS), Alike(KINDS), Factors(),
+           Factors(small=0), SequenceNetwork(TINY), BLEND]
 
 
 @pytest.mark.parametrize("promise", PROMISES)

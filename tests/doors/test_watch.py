@@ -5,7 +5,6 @@ import os
 import pty
 import signal
 import subprocess
-import sys
 from datetime import timedelta
 
 import pytest
@@ -15,15 +14,16 @@ from shopkeeper.doors.cli import main
 from shopkeeper.shop import Shop
 from shopkeeper.trends import Rule, kept
 from trends.made import MONDAY, event, shop_at, steady
+from warm import warm
 
 END = MONDAY + timedelta(days=40)
 
 
-@pytest.fixture
-def flooded(tmp_path):
-    """Forty quiet days, then three hours with ten times as much, and a rule that sees it."""
+@pytest.fixture(scope="module")
+def flooded(tmp_path_factory):
+    """Forty quiet days, then three hours with ten times as much, and a rule that sees it. Only read it."""
     log = steady(40, extra=lambda at: 30 if END - timedelta(hours=4) <= at < END - timedelta(hours=1) else 0)
-    shop = shop_at(tmp_path / "shop", [*log, event(10**6, at=END + timedelta(minutes=5))])
+    shop = shop_at(tmp_path_factory.mktemp("flooded") / "shop", [*log, event(10**6, at=END + timedelta(minutes=5))])
     trends.save_alert(shop, "views", within=14, rule=Rule(kind="page_view", in_a_row=1, cooldown=24))
     return shop
 
@@ -65,42 +65,39 @@ def test_what_rings_is_told_once_for_each_who_watches_and_kept_only_by_one_that_
         assert len(kept.firings(Shop.open(shop.path))) == keeps
 
 
-def start(*words, **how):
-    code = "import sys; from shopkeeper.doors.cli import main; sys.exit(main(sys.argv[1:]))"
-    return subprocess.Popen([sys.executable, "-c", code, "watch", *words], **how)
-
-
-def test_it_goes_on_as_folds_come_in_until_ctrl_c(flooded):
-    with start(str(flooded.path), "--json", "--every", "0.1", stdout=subprocess.PIPE, text=True) as watching:
+def test_it_goes_on_as_folds_come_in_until_ctrl_c(flooded, copy_of):
+    shop = copy_of(flooded)
+    watching = warm().start(None, "watch", shop.path, "--json", "--every", "0.1", stdout=subprocess.PIPE)
+    with watching.stdout:
         first = json.loads(watching.stdout.readline())
         day = first["counts"]["page_view"]["day"]
-        flooded.ingest([[event(10**6 + 1 + n, at=END - timedelta(minutes=9)) for n in range(5)]])
+        shop.ingest([[event(10**6 + 1 + n, at=END - timedelta(minutes=9)) for n in range(5)]])
         while True:
             line = json.loads(watching.stdout.readline())
             if line.get("counts", {}).get("page_view", {}).get("day") != day:
                 break
-        watching.send_signal(signal.SIGINT)
+        os.kill(watching.pid, signal.SIGINT)
         watching.stdout.read()
 
     assert line["counts"]["page_view"]["day"] == day + 5
-    assert watching.returncode == 0
+    assert watching.wait() == 0
 
 
 def test_on_a_terminal_it_draws_and_ctrl_c_ends_it(flooded):
     ours, theirs = pty.openpty()
-    with start(str(flooded.path), "--every", "0.1", "--lang", "en", stdout=theirs,
-               env={**os.environ, "TERM": "xterm", "COLUMNS": "100"}) as watching:
-        os.close(theirs)
-        text = b""
-        while b"Ctrl-C ends." not in text:
-            text += os.read(ours, 65536)
-        watching.send_signal(signal.SIGINT)
-        watching.wait()
+    watching = warm().start(None, "watch", flooded.path, "--every", "0.1", "--lang", "en", stdout=theirs,
+                            env={"TERM": "xterm", "COLUMNS": "100"})
+    os.close(theirs)
+    text = b""
+    while b"Ctrl-C ends." not in text:
+        text += os.read(ours, 65536)
+    os.kill(watching.pid, signal.SIGINT)
+    code = watching.wait()
     os.close(ours)
 
     assert b"last 24 hours" in text
     assert b"page_view" in text
-    assert watching.returncode == 0
+    assert code == 0
 
 
 @pytest.mark.parametrize("words, said", [(["--every", "0"], "every is 0.0"), (["--minutes", "3"], "does not know")])

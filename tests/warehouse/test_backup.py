@@ -1,13 +1,9 @@
 """A backup is one moment of the shop, whole or refused; a shop put back from it is the shop of that moment."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 import tarfile
 import time
-from pathlib import Path
 
 import pytest
 
@@ -18,8 +14,8 @@ from shopkeeper.warehouse.ingest import FORMER
 from shopkeeper.warehouse.store import GRACE, Store
 from warehouse.batches import ingest
 from warehouse.made import named_files
+from warm import warm
 
-TESTS = Path(__file__).parent.parent
 FORMS = ["backup", "backup.tar"]
 ITEMS = [{"item_id": f"i{n}", "title": f"thing {n}"} for n in range(5)]
 
@@ -312,7 +308,6 @@ def test_a_link_in_a_tar_is_not_followed(shop, tmp_path):
 KILLED = """
 import os, sys, tarfile
 from pathlib import Path
-sys.path.insert(0, {tests!r})
 left = int(sys.argv[1])
 def counted(function):
     def call(*args, **kwargs):
@@ -333,8 +328,8 @@ from shopkeeper.warehouse.store import Store
 
 def killed_at(step, do):
     """Run it in a process that kills itself at a step; whether it died."""
-    code = KILLED.format(tests=str(TESTS), do=do)
-    done = subprocess.run([sys.executable, "-c", code, str(step)], capture_output=True, text=True, check=False)
+    code = KILLED.format(do=do)
+    done = warm().run(code, step)
     assert done.returncode in (0, -9), done.stderr
     return done.returncode == -9
 
@@ -401,8 +396,7 @@ def test_an_error_in_the_middle_leaves_nothing_behind(shop, tmp_path):
 
 def test_the_commands_say_what_they_did_and_warn_of_the_keys(shop, tmp_path):
     def run(*words):
-        done = subprocess.run([sys.executable, "-m", "shopkeeper.doors.cli", *words, "--json"], capture_output=True,
-                              text=True, check=False, env={**os.environ, "LC_ALL": "C.UTF-8"})
+        done = warm().run(None, *words, "--json", env={"LC_ALL": "C.UTF-8"})
         return done.returncode, json.loads(done.stdout)
 
     code, made = run("backup", str(shop.path), str(tmp_path / "backup"))

@@ -8,7 +8,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shopkeeper.doors import backup, consume, dialects, ingest, keys, output, parser, printing, progress, serve, watch
+from shopkeeper.doors import (
+    backup,
+    benchmark,
+    consume,
+    dialects,
+    ingest,
+    keys,
+    output,
+    parser,
+    printing,
+    progress,
+    serve,
+    watch,
+)
 from shopkeeper.doors.output import Output
 from shopkeeper.doors.parser import Parser
 from shopkeeper.menu import MENU, Entry, Parameter, call
@@ -52,6 +65,7 @@ def every() -> dict[str, Command]:
         Command("backup", str(_BACKUP), backup.prepare_backup, backup.backup),
         Command("restore", str(_RESTORE), backup.prepare_restore, backup.restore),
         Command("dialects", str(dialects.DIALECTS), dialects.prepare, dialects.run),
+        Command("benchmark recommend", str(benchmark.BENCHMARK), benchmark.prepare, benchmark.run),
         Command("menu", str(_MENU), _prepare_menu, _menu),
     ]
     return {command.words: command for command in listed}

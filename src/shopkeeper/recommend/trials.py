@@ -29,6 +29,7 @@ from shopkeeper.recommend.methods.alike import Alike
 from shopkeeper.recommend.methods.base import DAY, Fitted, Interactions, Method
 from shopkeeper.recommend.methods.blend import Blend, Source
 from shopkeeper.recommend.methods.buy_again import BuyAgain, BuyAgainParams
+from shopkeeper.recommend.methods.factors import Factors
 from shopkeeper.recommend.methods.neighbours import Neighbours, NeighboursParams
 from shopkeeper.recommend.methods.popular import Popular, PopularParams
 from shopkeeper.recommend.methods.same_category import SameCategory
@@ -51,6 +52,7 @@ ORDERS = 2.0          # from so many lines a moment on, a log is one of orders a
 REPEATS = 0.05        # from this share of repeated targets on, things that a customer has are recommended again
 TO_TRAIN = 1_000      # buyers that a log needs for a network to be trained, and for sources to be weighed
 STATED = "recommend.next_items"  # the question whose lists have chances
+FACTORED = 20_000     # items up to which factors compete: beyond, their fits and lists take longer than all others
 EXTRA = "shopkeeper.recommend.methods"  # entry points of methods from outside the package
 
 
@@ -92,16 +94,24 @@ def _orders(log: Log | None) -> bool:
     return len(part) >= ORDERS * moments
 
 
+def _factors(log: Log | None, *, turned: bool = False) -> tuple[Method, ...]:
+    """Factors, where the things that are ranked are not too many."""
+    if log is not None and len(log.customers if turned else log.items) > FACTORED:
+        return ()
+    return (Factors(_orders(log)),)
+
+
 def _next_methods(log: Log | None) -> tuple[Method, ...]:
     """Those for what a customer wants next: what must be learned at length competes where the log can carry it."""
     neighbours, network = Neighbours(_orders(log)), SequenceNetwork()
-    plain = (Popular(), BuyAgain(), neighbours)
+    plain: tuple[Method, ...] = (Popular(), BuyAgain(), neighbours, *_factors(log))
     if log is not None and not _carries_training(log):
         return plain
     trained = log is None or can_train()
     blend = Blend(*((Source(network, network.candidates()[0]),) if trained else ()),
                   *(Source(neighbours, params, f"neighbours {number}")
                     for number, params in enumerate(Neighbours().candidates(), 1)),
+                  *(Source(one, one.candidates()[0]) for one in _factors(log)),
                   Source(BuyAgain(), BuyAgainParams()), Source(Popular(), PopularParams()))
     return (*plain, *((network,) if trained else ()), blend)
 
@@ -119,7 +129,8 @@ CONTESTS: Mapping[str, Contest] = {contest.question: contest for contest in (
             settings={"neighbours": tuple(Neighbours().candidates()[:2])}),
     Contest("recommend.goes_with", lambda log: (Popular(), Together()), baskets,
             say("one item of a basket, and the others in it")),
-    Contest("recommend.audience", lambda log: (Popular(), BuyAgain(), Neighbours(_orders(log))), active_people,
+    Contest("recommend.audience",
+            lambda log: (Popular(), BuyAgain(), Neighbours(_orders(log)), *_factors(log, turned=True)), active_people,
             say("an item, and the people who took it within the window"), ("popular", "buy_again"), say("items"),
             turned=True),
 )}

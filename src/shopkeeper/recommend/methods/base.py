@@ -15,7 +15,7 @@ from shopkeeper.errors import BadInput
 from shopkeeper.words import say
 
 __all__ = ["CELLS", "DAY", "Arrays", "Because", "Fitted", "Histories", "Interactions", "ItemSets", "Meta", "Method",
-           "Params", "Ranking", "at_least_kth", "checked"]
+           "Params", "Ranking", "at_least_kth", "checked", "loudness", "shares_of"]
 
 Rows: TypeAlias = npt.NDArray[np.int64]
 Floats: TypeAlias = npt.NDArray[np.float32]
@@ -363,6 +363,29 @@ def at_least_kth(indptr: npt.NDArray[Any], value: Floats, k: int) -> npt.NDArray
         part = value[indptr[row]:indptr[row + 1]]
         least[row] = np.partition(part, len(part) - k)[len(part) - k]
     return np.asarray(value >= np.repeat(least, sizes), dtype=bool)
+
+
+def loudness(histories: Histories, recency: float, last: int) -> Floats:
+    """What each line of a history counts, (lines,): its weight x recency^(baskets since), 0 past the `last` baskets."""
+    ends = histories.indptr[1:][histories.owner]  # one past the customer's last line
+    new = np.zeros(len(histories.item), dtype=np.int64)
+    new[1:] = (histories.basket[1:] != histories.basket[:-1]) | (histories.owner[1:] != histories.owner[:-1])
+    number = np.cumsum(new)
+    since = number[ends - 1] - number
+    loud = histories.weight * recency ** since.astype(np.float64)
+    return np.where(since < last, loud, 0.0).astype(np.float32)
+
+
+def shares_of(items: Rows, parts: npt.NDArray[Any]) -> Because:
+    """The positive parts of a score over their sum, largest first; ties by item row.
+
+    >>> shares_of(np.array([7, 3, 5]), np.array([1.0, -2.0, 3.0]))
+    [(5, 0.75), (7, 0.25)]
+    """
+    held = np.flatnonzero(parts > 0)
+    total = parts[held].sum()
+    by = held[np.lexsort((items[held], -parts[held]))]
+    return [(int(items[at]), float(parts[at] / total)) for at in by]
 
 
 def checked(params: Any, limits: Mapping[str, tuple[float, float]]) -> None:

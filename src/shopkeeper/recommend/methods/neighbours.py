@@ -21,6 +21,8 @@ from shopkeeper.recommend.methods.base import (
     Rows,
     at_least_kth,
     checked,
+    loudness,
+    shares_of,
 )
 from shopkeeper.recommend.methods.popular import counted
 
@@ -132,13 +134,7 @@ class NeighboursFitted(Ranking):
 
     def loudness(self, histories: Histories) -> Floats:
         """What each line of a history counts, (lines,): its weight x recency^(baskets since), 0 past the last ones."""
-        ends = histories.indptr[1:][histories.owner]  # one past the customer's last line
-        new = np.zeros(len(histories.item), dtype=np.int64)
-        new[1:] = (histories.basket[1:] != histories.basket[:-1]) | (histories.owner[1:] != histories.owner[:-1])
-        number = np.cumsum(new)
-        since = number[ends - 1] - number
-        loud = histories.weight * self.params.recency ** since.astype(np.float64)
-        return np.where(since < self.params.last, loud, 0.0).astype(np.float32)
+        return loudness(histories, self.params.recency, self.params.last)
 
     def because(self, history: Histories, item_rows: npt.ArrayLike, now: int) -> list[Because]:
         """The exact part of each item of the history in the score; the parts of one score add up to 1."""
@@ -148,7 +144,7 @@ class NeighboursFitted(Ranking):
         asked = np.asarray(item_rows, dtype=np.int64).ravel()
         inside = (asked >= 0) & (asked < self.n_items)
         parts = self.links[items][:, np.where(inside, asked, 0)].toarray() * loud[:, None] * inside  # (items, asked)
-        return [_shares(items, parts[:, column]) for column in range(len(asked))]
+        return [shares_of(items, parts[:, column]) for column in range(len(asked))]
 
     def state(self) -> tuple[Arrays, Meta]:
         """The links as a compressed sparse row matrix, the popularity, and the setting."""
@@ -292,11 +288,3 @@ def came_back(baskets: Any, customer: Rows) -> npt.NDArray[np.float64]:
 def _ones_like(matrix: Any) -> Any:
     """The pattern of a sparse matrix, 1 wherever it holds an entry."""
     return sparse.csr_matrix((np.ones(matrix.nnz), matrix.indices, matrix.indptr), shape=matrix.shape)
-
-
-def _shares(items: Rows, parts: npt.NDArray[Any]) -> Because:
-    """The positive parts over their sum, largest first; ties by item row."""
-    held = np.flatnonzero(parts > 0)
-    total = parts[held].sum()
-    by = held[np.lexsort((items[held], -parts[held]))]
-    return [(int(items[at]), float(parts[at] / total)) for at in by]
