@@ -61,14 +61,24 @@ def known_segments(shop: Shop) -> list[str]:
     return sorted(shop.engine.run(names.select("segment").distinct())["segment"].to_pylist())
 
 
-def of_shop(shop: Shop, segment: str | None) -> Any:
+KEPT = ("event_id", "line", "event", "ts", "customer_id", "anonymous_id", "session_id", "who")
+MARKS = ("utm_source", "utm_medium", "click_id", "referrer", "url")  # what a channel is read from
+
+
+def of_shop(shop: Shop, segment: str | None, *columns: str | None) -> Any:
     """Expression: `acts` of the shop, of everybody or of a segment; visitors who are known as customers under one name.
+
+    Args:
+        shop: An opened shop.
+        segment: Its people only; None: everybody.
+        columns: What is kept beside `KEPT`; `channel` stands for what it is read from.
 
     Raises:
         MissingData, UnknownName: There is no such segment.
     """
     events = identity.resolved(shop.engine, shop.events(), shop.config.gap_minutes, shop.until)
-    rows = acts(events)
+    more = [one for name in columns if name for one in (MARKS if name == "channel" else (name,))]
+    rows = acts(events).select(*dict.fromkeys((*KEPT, *more)))
     if segment is None:
         return rows
     known = known_segments(shop)
@@ -86,7 +96,7 @@ def read_groups(shop: Shop, by: str | None) -> list[str | None]:
     """Everything that the log has in a column, in order: who asks by it sees those that hold nothing, too."""
     if by is None:
         return [None]
-    rows = acts(shop.events())
+    rows = of_shop(shop, None, by)
     names = shop.engine.run(rows.select(name=group(rows, by)).distinct())["name"].to_pylist()
     return sorted(names, key=lambda name: (name is None, name or ""))
 
@@ -409,28 +419,36 @@ LENGTHS = ((0, 1, "0"), (1, 10, "1-9"), (10, 60, "10-59"), (60, 180, "60-179"), 
            (600, 1800, "600-1799"), (1800, None, "1800-"))  # seconds of a visit: from, below, name
 
 
-def session_totals(each: Any) -> Any:
-    """Expression: name, visits, people, bounces, conversions, events, middle and slow seconds."""
-    return each.group_by("name").aggregate(
-        visits=each.count().cast("int64"), people=each.who.nunique().cast("int64"),
-        bounces=(each.events == 1).cast("int64").sum().cast("int64"),
-        conversions=each.converted.sum().cast("int64"), events=each.events.sum().cast("int64"),
-        middle=each.seconds.quantile(0.5), slow=each.seconds.quantile(0.9))
+def session_counts(each: Any) -> Any:
+    """Expression: what, name, value, visits, people, bounces, conversions, events, middle and slow (seconds).
 
-
-def session_parts(each: Any) -> Any:
-    """Expression: what (entrances, pages, devices, channels, lengths), value, visits, bounces, conversions."""
+    `what` is `totals` (by name) or a part: entrances, pages, devices, channels, lengths (by value).
+    """
     length = ibis.cases(*((each.seconds < float(below), name) for _, below, name in LENGTHS if below is not None),
                         else_=LENGTHS[-1][2])
-    columns = {"entrances": each.entrance, "pages": each.page, "devices": each.device, "channels": each.channel,
-               "lengths": length}
+    columns = {"totals": None, "entrances": each.entrance, "pages": each.page, "devices": each.device,
+               "channels": each.channel, "lengths": length}
     found = []
     for what, column in columns.items():
-        rows = each.select("events", "converted", value=column)
-        found.append(rows.group_by("value").aggregate(
+        rows, key = (each, "name") if column is None else (each.mutate(value=column), "value")
+        sums = rows.group_by(key).aggregate(
             visits=rows.count().cast("int64"), bounces=(rows.events == 1).cast("int64").sum().cast("int64"),
-            conversions=rows.converted.sum().cast("int64")).mutate(what=ibis.literal(what)))
+            conversions=rows.converted.sum().cast("int64"), events=rows.events.sum().cast("int64"),
+            **({"people": rows.who.nunique().cast("int64"), "middle": rows.seconds.quantile(0.5),
+                "slow": rows.seconds.quantile(0.9)} if column is None else {}))
+        found.append(_padded(sums, what, {"name": "string", "value": "string", "people": "int64", "middle": "float64",
+                                          "slow": "float64"}))
     return found[0].union(*found[1:])
+
+
+def _padded(sums: Any, what: str, types: dict[str, str]) -> Any:
+    """The sums with `what` and nulls for columns that they lack, in one order."""
+    lacking = {name: ibis.null(kind) for name, kind in types.items() if name not in sums.columns}
+    whole = sums.mutate(what=ibis.literal(what), **lacking)
+    return whole.select(*sorted(whole.columns))
+
+
+SEARCHED = ("query", "results", "request_id", "position", "value")
 
 
 def searched(visits: Any, conversions: Collection[str], by: str | None) -> Any:
@@ -474,6 +492,23 @@ def search_sums(found: Any, *keys: str) -> Any:
         ranks=found.ranks.sum().cast("int64"), ranked=found.ranked.sum().cast("int64"),
         refined=refined.cast("int64").sum().cast("int64"), orders=found.orders.sum().cast("int64"),
         revenue=found.revenue.sum())
+
+
+def search_counts(found: Any, n: int) -> Any:
+    """Expression: what, name, query, following, and the columns of `search_sums`.
+
+    `what` is `totals` (by name), `queries` or `nothing` (the n most frequent of each name, the latter of those that
+    found nothing) or `refinements` (the n most frequent pairs of query and following).
+    """
+    sums = search_sums(found, "name", "query")
+    parts = {"totals": search_sums(found, "name"),
+             "queries": largest(sums, "name", n, of="searches", ties="query"),
+             "nothing": largest(sums.filter(sums.nothing > 0), "name", n, of="nothing", ties="query"),
+             "refinements": refinements(found, n)}
+    types = {"name": "string", "query": "string", "following": "string", "revenue": "float64",
+             **dict.fromkeys("people nothing known clicked ranks ranked refined orders".split(), "int64")}
+    padded = [_padded(part, what, types) for what, part in parts.items()]
+    return padded[0].union(*padded[1:])
 
 
 def largest(found: Any, by: str, n: int, *, of: str, ties: str) -> Any:

@@ -51,7 +51,7 @@ def funnel(shop: Shop, steps: tuple[str, ...] = STEPS, *, within: float = 7.0, b
     """
     asks.by(by)
     wanted, seconds = _steps(shop, steps, how), asks.within(within)
-    rows, groups, span = inputs.of_shop(shop, segment), inputs.read_groups(shop, by), _span(shop, how)
+    rows, groups, span = inputs.of_shop(shop, segment, by), inputs.read_groups(shop, by), _span(shop, how)
     spans = _spans(span, how.before)
     found = {name: _funnelled(inputs.read_funnel(shop, inputs.within(rows, one), wanted, seconds, how.order, by),
                               steps, groups) for name, one in spans.items()}
@@ -149,7 +149,7 @@ def retention(shop: Shop, *, start: str = "purchase", back: str = "purchase", by
     """
     asks.by(by)
     kinds, brackets = [asks.kinds(shop, name) for name in (start, back)], asks.brackets(cohorts.brackets)
-    rows, groups, span = inputs.of_shop(shop, segment), inputs.read_groups(shop, by), _span(shop, cohorts)
+    rows, groups, span = inputs.of_shop(shop, segment, by), inputs.read_groups(shop, by), _span(shop, cohorts)
     spans = _spans(span, cohorts.before)
     now = triangle.number(shop.now(), cohorts.per, shop.config.timezone)
     found: dict[str, list[dict[str, Any]]] = {}
@@ -204,7 +204,7 @@ def paths(shop: Shop, *, start: str | None = None, end: str | None = None, by: s
     """
     asks.by(by)
     forward, anchors = _anchors(shop, start, end, walk)
-    rows, groups, span = inputs.of_shop(shop, segment), inputs.read_groups(shop, by), _span(shop, walk)
+    rows, groups, span = inputs.of_shop(shop, segment, walk.of, by), inputs.read_groups(shop, by), _span(shop, walk)
     spans = _spans(span, walk.before)
     found = {name: _walked(shop, inputs.of_visits(shop, rows, one), (anchors, forward, by, groups), walk)
              for name, one in spans.items()}
@@ -237,8 +237,7 @@ def _walked(shop: Shop, visits: Any, asked: tuple[Sequence[str], bool, str | Non
     """The most frequent paths, and the steps."""
     anchors, forward, by, groups = asked
     counts = shop.engine.run(inputs.paths(visits, walk.of, anchors, walk.depth, forward=forward, by=by))
-    moves = flows.Moves.of(counts.filter(pc.equal(counts["what"], "move")))
-    walked = counts.filter(pc.equal(counts["what"], "path"))
+    moves, walked = flows.Moves.of(_what(counts, "move")), _what(counts, "path")
     return flows.most(walked, moves, groups, walk.n, forward), flows.step_by_step(walked, moves)
 
 
@@ -267,13 +266,15 @@ def sessions(shop: Shop, *, by: str | None = None, segment: str | None = None, p
     """
     asks.by(by)
     asks.at_least_one(n)
-    rows, groups, span = inputs.of_shop(shop, segment), inputs.read_groups(shop, by), _span(shop, period)
+    rows = inputs.of_shop(shop, segment, by, "url", "device", "channel")
+    groups, span = inputs.read_groups(shop, by), _span(shop, period)
     spans = _spans(span, period.before)
     each = {name: inputs.each_visit(inputs.of_visits(shop, rows, one), _conversions(shop), by)
             for name, one in spans.items()}
-    found = {name: _visits(shop.engine.run(inputs.session_totals(one)), groups) for name, one in each.items()}
+    counts = {name: shop.engine.run(inputs.session_counts(one)) for name, one in each.items()}
+    found = {name: _visits(_what(one, "totals"), groups) for name, one in counts.items()}
     visits = sum(row["visits"] for row in found[""])
-    parts = _visit_parts(shop.engine.run(inputs.session_parts(each[""])), visits, n)
+    parts = _visit_parts(counts[""], visits, n)
     return Sessions(title=say("{n:,} visits", n=visits), table=answers.table(found[""], answers.SESSIONS), by=by or "",
                     evidence=ExactCount(say("visits"), visits), method="exact count",
                     parts={**parts, **_befores(found, answers.SESSIONS)},
@@ -281,6 +282,11 @@ def sessions(shop: Shop, *, by: str | None = None, segment: str | None = None, p
                                "is a visit of one event. Intervals of the rate are Wilson's, 95 %.",
                                minutes=shop.config.gap_minutes),),
                     asked={"question": "journeys.sessions", "by": by, "segment": segment, "period": period, "n": n})
+
+
+def _what(found: pa.Table, what: str) -> pa.Table:
+    """The rows of one kind."""
+    return found.filter(pc.equal(found["what"], what))
 
 
 def _conversions(shop: Shop) -> list[str]:
@@ -317,7 +323,7 @@ def _visit_parts(found: pa.Table, visits: int, n: int) -> dict[str, pa.Table]:
     for what in ("entrances", "pages", "devices", "channels", "lengths"):
         rows = [{**row, "share": row["visits"] / visits, "bounce_rate": row["bounces"] / row["visits"],
                  "rate": row["conversions"] / row["visits"]}
-                for row in found.filter(pc.equal(found["what"], what)).to_pylist()]
+                for row in _what(found, what).to_pylist()]
         order = {name: place for place, (_, _, name) in enumerate(inputs.LENGTHS)}
         rows.sort(key=lambda row: order[row["value"]] if what == "lengths" else
                   (-row["visits"], row["value"] is None, row["value"] or ""))
@@ -350,23 +356,23 @@ def searches(shop: Shop, *, by: str | None = None, segment: str | None = None, p
     """
     asks.by(by)
     asks.at_least_one(n)
-    rows, groups, span = inputs.of_shop(shop, segment), inputs.read_groups(shop, by), _span(shop, period)
+    rows = inputs.of_shop(shop, segment, by, *inputs.SEARCHED)
+    groups, span = inputs.read_groups(shop, by), _span(shop, period)
     spans = _spans(span, period.before)
     found = {name: inputs.searched(inputs.of_visits(shop, rows, one), _conversions(shop), by)
              for name, one in spans.items()}
     money, unsaid = _money(shop)
-    totals = {name: _search_totals(shop.engine.run(inputs.search_sums(one, "name")), groups, money)
-              for name, one in found.items()}
-    sums = inputs.search_sums(found[""], "name", "query")
-    tables = {name: _queries(shop.engine.run(inputs.largest(sums.filter(sums[of] > 0), "name", n, of=of, ties="query")),
-                             of, money) for name, of in (("", "searches"), ("nothing", "nothing"))}
+    counts = {name: shop.engine.run(inputs.search_counts(one, n)) for name, one in found.items()}
+    totals = {name: _search_totals(_what(one, "totals"), groups, money) for name, one in counts.items()}
+    tables = {name: _queries(_what(counts[""], what), of, money)
+              for name, what, of in (("", "queries", "searches"), ("nothing", "nothing", "nothing"))}
     n_searches = sum(row["searches"] for row in totals[""])
     return Searches(title=say("{n:,} searches", n=n_searches), by=by or "", method="exact count",
                     table=answers.table(tables[""], answers.SEARCHES),
                     evidence=ExactCount(say("searches"), n_searches),
                     parts={"totals": answers.table(totals[""], answers.SEARCH_TOTALS),
                            "nothing": answers.table(tables["nothing"], answers.SEARCHES),
-                           "refinements": _refinements(shop.engine.run(inputs.refinements(found[""], n))),
+                           "refinements": _refinements(_what(counts[""], "refinements")),
                            **_befores(totals, answers.SEARCH_TOTALS)},
                     notes=(*unsaid, say("clicks, orders and revenue belong to the last search before them in the "
                                         "visit; refined: another query came next, and nothing had been clicked.")),
@@ -390,7 +396,7 @@ def _searched(row: Mapping[str, Any], money: bool) -> dict[str, Any]:
 
 def _search_totals(found: pa.Table, groups: Sequence[str | None], money: bool) -> list[dict[str, Any]]:
     have = {row["name"]: row for row in found.to_pylist()}
-    none = dict.fromkeys(set(found.column_names) - {"name"}, 0)
+    none = dict.fromkeys(set(found.column_names) - {"what", "name", "query", "following"}, 0)
     rows = [_searched(have.get(name, {"name": name, **none}), money) for name in groups]
     return _rated(sorted(rows, key=_by_size("searches")), "clicked", "searches", ("click_rate", "low", "high"))
 
@@ -402,7 +408,8 @@ def _queries(found: pa.Table, of: str, money: bool) -> list[dict[str, Any]]:
 
 
 def _refinements(found: pa.Table) -> pa.Table:
-    return answers.table([{**row, "next": row["following"]} for row in found.to_pylist()], answers.REFINED)
+    rows = sorted(found.to_pylist(), key=lambda row: (-row["searches"], row["query"], row["following"]))
+    return answers.table([{**row, "next": row["following"]} for row in rows], answers.REFINED)
 
 
 @question
@@ -436,7 +443,7 @@ def attribution(shop: Shop, *, method: Literal["last", "first", "linear", "posit
     if period.before:
         raise BadInput(say("attribution takes one period."), do=[say("ask twice, with --since and --until.")])
     shop.currency()
-    rows, span = inputs.of_shop(shop, segment), _span(shop, period)
+    rows, span = inputs.of_shop(shop, segment, by, "value"), _span(shop, period)
     found = credits.Touched.of(*inputs.read_touches(shop, rows, span, _conversions(shop), by, asks.within(within)))
     credits.check(method, found)
     table, parts = found.table(method, inputs.read_groups(shop, by)), found.every()
@@ -487,7 +494,7 @@ def compare(shop: Shop, *, measure: Literal["events", "value"] = "events", kind:
         shop.currency()
     kinds, spans = asks.kinds(shop, kind), periods.spans(shop.now())
     columns = (by,) if by is not None else COMPARED
-    counts = shop.engine.run(inputs.totals(inputs.of_shop(shop, segment), kinds, columns, spans))
+    counts = shop.engine.run(inputs.totals(inputs.of_shop(shop, segment, "value", *columns), kinds, columns, spans))
     groups = {column: inputs.read_groups(shop, column) if by else None for column in columns}
     rows = differences.explained(counts.to_pylist(), measure, groups)
     now, before = (sum(row[name] for row in rows if row["by"] == rows[0]["by"]) for name in ("now", "before"))
