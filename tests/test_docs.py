@@ -15,7 +15,7 @@ import pytest
 
 import shopkeeper
 from pages import PAGES, ROOT, blocks, commands, links, named, tables
-from shopkeeper import identity, ledger, recommend, traffic, trends
+from shopkeeper import identity, journeys, ledger, recommend, traffic, trends
 from shopkeeper.doors.commands import every
 from shopkeeper.events.schema import COLUMNS, KINDS, TABLES
 from shopkeeper.menu import MENU
@@ -24,6 +24,7 @@ README, CHINESE, CONTRIBUTING = ROOT / "README.md", ROOT / "README.zh.md", ROOT 
 CONVENTIONS, BENCHMARKS = ROOT / "docs" / "conventions.md", ROOT / "docs" / "benchmarks.md"
 HOUSEHOLDS = {1, 900, 2375} | set(range(100, 240))
 AUTUMN = datetime(2017, 9, 1)
+LATELY = datetime(2026, 2, 15)  # for the simulated shop
 
 
 def data_of_the_demo() -> Path:
@@ -268,6 +269,13 @@ def test_conventions_list_the_columns_and_types_of_every_answer(small_learned, c
         "identity.report": identity.report(small_learned), "identity.of": identity.of(small_learned, visitor),
         "identity.join": identity.join(small_learned, dry_run=True),
         "identity.split": identity.split(small_learned, visitor, dry_run=True),
+        "journeys.funnel": journeys.funnel(small_learned, how=journeys.How(LATELY, before=True)),
+        "journeys.retention": journeys.retention(small_learned, cohorts=journeys.Cohorts(LATELY, before=True)),
+        "journeys.paths": journeys.paths(small_learned, walk=journeys.Walk(LATELY, before=True)),
+        "journeys.sessions": journeys.sessions(small_learned, period=journeys.Period(LATELY, before=True)),
+        "journeys.searches": journeys.searches(small_learned, period=journeys.Period(LATELY, before=True)),
+        "journeys.attribution": journeys.attribution(small_learned),
+        "journeys.compare": journeys.compare(small_learned),
         "traffic.report": traffic.report(small_learned), "traffic.people": traffic.people(small_learned),
         "traffic.clicks": traffic.clicks(small_learned), "traffic.reviews": traffic.reviews(small_learned),
         "traffic.label": traffic.label(small_learned, dry_run=True),

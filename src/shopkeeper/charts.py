@@ -161,6 +161,76 @@ def heat(rows: Rows, x: Axis, y: Axis, value: Axis, *, title: str = "", descript
                      "tooltip": _tips(x, y, value)}})
 
 
+def steps(rows: Rows, step: Axis, value: Axis, share: Axis, series: Axis | None = None, *, title: str = "",
+          description: str = "") -> dict[str, Any]:
+    """Bars of a funnel: one a step, as long as what is left, with its share in figures; side by side for groups.
+
+    Args:
+        rows: One mapping a bar.
+        step: What each bar is, in the order of the rows.
+        value: How long it is.
+        share: The figure beside it.
+        series: What is told apart; one group where it is None.
+        title: Above the picture.
+        description: What a screen reader reads; by default the titles.
+
+    Returns:
+        A Vega-Lite specification.
+
+    >>> rows = [{"s": "view", "n": 9, "r": 1.0}, {"s": "buy", "n": 3, "r": 1 / 3}]
+    >>> spec = steps(rows, Axis("s", "", "name"), Axis("n", "people"), Axis("r", "share", format=".0%"))
+    >>> [layer["mark"]["type"] for layer in spec["layer"]]
+    ['bar', 'text']
+    """
+    told = [axis for axis in (series, step, value, share) if axis is not None]
+    encoding: dict[str, Any] = {"y": _named(step), "x": _channel(value), "tooltip": _tips(*told)}
+    if series is not None:
+        encoding |= {"yOffset": {"field": series.field, "type": "nominal", "sort": None},
+                     "color": _channel(series) | {"sort": None, "legend": {"title": series.title or None}}}
+        encoding["color"].pop("axis")
+    text = {"text": {"field": share.field, "type": "quantitative", "format": share.format or ".1%"},
+            "color": {"value": _INK["light"]["soft"]}}
+    return _chart(rows, title, description or _described(title, *told), {
+        "height": {"step": STEP} if series is None else {"step": STEP // 2, "for": "offset"}, "encoding": encoding,
+        "layer": [{"mark": {"type": "bar"}}, {"mark": {"type": "text", "align": "left", "dx": 5}, "encoding": text}]})
+
+
+def flow(rows: Rows, columns: tuple[str, str, str, str], *, other: str, names: str = "", title: str = "",
+         description: str = "") -> dict[str, Any]:
+    """A flow from column to column: boxes as tall as what passes through them, bands between them.
+
+    Args:
+        rows: One mapping a band.
+        columns: The columns of the step (1, 2, ...; below 0: backwards), where a band comes from, where it goes, how
+            wide it is.
+        other: What small boxes of one column are called together.
+        names: What the width is.
+        title: Above the picture.
+        description: What a screen reader reads; by default the titles.
+
+    Returns:
+        A Vega-Lite specification: three layers over rows that carry their own places.
+
+    >>> rows = [{"at": 1, "a": "view", "b": "cart", "n": 3}, {"at": 1, "a": "view", "b": "end", "n": 1}]
+    >>> spec = flow(rows, ("at", "a", "b", "n"), other="other")
+    >>> [layer["mark"]["type"] for layer in spec["layer"]]
+    ['area', 'rect', 'text']
+    """
+    boxes, bands = _placed([tuple(row[column] for column in columns) for row in rows], other)
+    x = {"field": "x", "type": "quantitative", "axis": None, "scale": {"nice": False}}
+    y = {"field": "y", "type": "quantitative", "axis": None, "scale": {"nice": False, "reverse": True}}
+    tips = [{"field": "name", "type": "nominal", "title": ""},
+            {"field": "n", "type": "quantitative", "title": names or columns[3], "format": ","}]
+    box = {"data": {"values": boxes}, "mark": {"type": "rect"}, "encoding": {
+        "x": x, "x2": {"field": "x2"}, "y": y, "y2": {"field": "y2"}, "tooltip": tips}}
+    text = {"data": {"values": boxes}, "mark": {"type": "text", "align": "left", "dx": 4}, "encoding": {
+        "x": x | {"field": "x2"}, "y": y | {"field": "middle"}, "text": {"field": "name", "type": "nominal"}}}
+    area = {"data": {"values": bands}, "mark": {"type": "area", "opacity": 0.3, "interpolate": "linear"}, "encoding": {
+        "x": x, "y": y, "y2": {"field": "y2"}, "detail": {"field": "band", "type": "nominal"}, "tooltip": tips}}
+    return _chart([], title, description or _described(title, Axis("n", names or columns[3])), {
+        "width": 720, "height": 360, "layer": [area, box, text]})
+
+
 def lines(rows: Rows, x: Axis, y: Axis, series: Axis | None = None, *, title: str = "",
           description: str = "") -> dict[str, Any]:
     """Lines over time or over a number, one a series.
@@ -207,6 +277,72 @@ def points(rows: Rows, x: Axis, y: Axis, label: Axis, *, title: str = "", descri
     return _chart(rows, title, description or _described(title, label), {
         "mark": {"type": "circle", "opacity": 0.7},
         "encoding": {"x": _channel(x) | quiet, "y": _channel(y) | quiet, "tooltip": _tips(label)}})
+
+
+_KEPT, _GAP, _BOX = 7, 0.03, 0.06  # boxes a column; space between them, of the height; width of a box, of a column
+
+
+def _placed(bands: list[Any], other: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Boxes and bands with their places, from (step, from, to, width); small boxes of a column are one."""
+    sums: dict[tuple[int, str], float] = {}
+    ends = [((at - (1 if at > 0 else -1), here), (at, there), n) for at, here, there, n in bands]
+    into = {there[0] for _, there, _ in ends}
+    for here, there, n in ends:
+        sums[there] = sums.get(there, 0) + n
+        if here[0] not in into:
+            sums[here] = sums.get(here, 0) + n
+    columns: dict[int, list[str]] = {}
+    for column, name in sorted(sums, key=lambda box: (box[0], -sums[box], box[1])):
+        columns.setdefault(column, []).append(name)
+    kept = {(column, name) for column, names in columns.items() for name in names[:_KEPT]}
+    merged: dict[tuple[tuple[int, str], tuple[int, str]], float] = {}
+    for here, there, n in ends:
+        pair = (here if here in kept else (here[0], other), there if there in kept else (there[0], other))
+        merged[pair] = merged.get(pair, 0) + n
+    boxes: dict[tuple[int, str], float] = {}
+    for box, n in sums.items():
+        place = box if box in kept else (box[0], other)
+        boxes[place] = boxes.get(place, 0) + n
+    tops = _tops(boxes)
+    return ([{"name": name, "n": boxes[column, name], "x": column, "x2": column + _BOX, "y": top, "y2": top + height,
+              "middle": top + height / 2} for (column, name), (top, height) in tops.items()],
+            _bands(merged, boxes, tops))
+
+
+def _tops(boxes: Mapping[tuple[int, str], float]) -> dict[tuple[int, str], tuple[float, float]]:
+    """Top and height of each box: the largest first, one scale for all columns."""
+    most = max(sum(n for (at, _), n in boxes.items() if at == column) for column in {at for at, _ in boxes})
+    found: dict[tuple[int, str], tuple[float, float]] = {}
+    next_top: dict[int, float] = {}
+    for column, name in sorted(boxes, key=lambda box: (box[0], -boxes[box], box[1])):
+        height, top = boxes[column, name] / most, next_top.get(column, 0.0)
+        found[column, name] = (top, height)
+        next_top[column] = top + height + _GAP
+    return found
+
+
+def _bands(merged: Mapping[tuple[tuple[int, str], tuple[int, str]], float], boxes: Mapping[tuple[int, str], float],
+           tops: Mapping[tuple[int, str], tuple[float, float]]) -> list[dict[str, Any]]:
+    """Points of each band: from the inner edge of one box to that of the next, along a smooth step."""
+    used: dict[tuple[tuple[int, str], str], float] = {}
+    found = []
+    for (here, there), n in sorted(merged.items(), key=lambda one: (tops[one[0][0]], tops[one[0][1]])):
+        ends = (here, there) if here[0] < there[0] else (there, here)
+        left, right = ((box, side) for box, side in zip(ends, ("right", "left"), strict=True))
+        edges = []
+        for box, side in (left, right):
+            height = n / boxes[box] * tops[box][1]
+            top = tops[box][0] + used.get((box, side), 0.0)
+            used[box, side] = used.get((box, side), 0.0) + height
+            edges.append((top, height))
+        for point in range(13):
+            share = point / 12
+            bend = share * share * (3 - 2 * share)
+            top, height = (a + (b - a) * bend for a, b in zip(edges[0], edges[1], strict=True))
+            found.append({"band": f"{here} {there}", "name": f"{here[1]} > {there[1]}", "n": n,
+                          "x": ends[0][0] + _BOX + share * (ends[1][0] - ends[0][0] - _BOX), "y": top,
+                          "y2": top + height})
+    return found
 
 
 def _chart(rows: Rows, title: str, description: str, body: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,14 +1,13 @@
 """kill -9 before a step of an undo leaves the shop as before or as after, and the next writer cleans up."""
 
 import shutil
-import subprocess
-import sys
 
 import pytest
 
 from shopkeeper import ledger
 from shopkeeper.shop import Shop
 from shopkeeper.warehouse.compaction import CROWD, compact
+from warm import warm
 
 from .test_undo import TIME, check_whole, records, state
 
@@ -49,7 +48,7 @@ def test_a_kill_before_a_step_of_an_undo_leaves_the_shop_as_before_or_as_after(t
     for step in range(0, 100, 3):
         place = tmp_path / f"step{step}"
         shutil.copytree(tmp_path / "first", place)
-        done = subprocess.run([sys.executable, "-c", CHILD, str(place), numbers[3], str(step)], check=False)
+        done = warm().run(CHILD, place, numbers[3], step)
         found = Shop.open(place)
         outcomes.append(state(found) == after)
         assert outcomes[-1] or state(found) == before

@@ -6,21 +6,19 @@ import os
 import random
 import signal
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from examples import bounded
 from shopkeeper import ledger
 from shopkeeper.errors import Backlog, BadInput, NotWritten, ShopBusy
 from shopkeeper.shop import Shop
 from shopkeeper.warehouse.collector import Collector, Limits
 from shopkeeper.warehouse.journal import Disk
 from warehouse.posted import NOW, account, folded, ids, opened, posted, told, view
-
-TESTS = Path(__file__).parent.parent
+from warm import warm
 
 
 @pytest.fixture
@@ -225,7 +223,7 @@ REQUEST = st.tuples(st.lists(RECORD, min_size=1, max_size=6), st.sampled_from(["
                     st.sampled_from(["nothing", "flush", "fold"]))
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=bounded(6), deadline=None)
 @example([([view("c")], "http:a", "fold"), ([view("c", item_id="cup"), view("c")], "http:a", "nothing")])
 @given(st.lists(REQUEST, min_size=1, max_size=5))
 def test_what_is_told_at_the_entrance_is_what_the_fold_counts(tmp_path_factory, requests):
@@ -247,7 +245,7 @@ def test_what_is_told_at_the_entrance_is_what_the_fold_counts(tmp_path_factory, 
     collector.close()
 
 
-KILLS = 20
+KILLS, POSTER = 20, "import sys; from warehouse.poster import main; main(*sys.argv[1:])"
 
 
 @pytest.mark.slow
@@ -256,8 +254,7 @@ def test_twenty_kills_lose_nothing_that_was_acknowledged_and_count_nothing_twice
     path = tmp_path / "shop"
     Shop.open(path)
     for _ in range(KILLS):
-        process = subprocess.Popen([sys.executable, str(TESTS / "warehouse" / "poster.py"), str(path), str(sent)],
-                                   stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(TESTS)})
+        process = warm().start(POSTER, path, sent, stdout=subprocess.PIPE)
         limit = chance.randrange(1, 60)
         for number, line in enumerate(process.stdout):
             acknowledged |= set(json.loads(line))
@@ -267,7 +264,7 @@ def test_twenty_kills_lose_nothing_that_was_acknowledged_and_count_nothing_twice
         for line in process.stdout:  # what was written before the kill
             acknowledged |= set(json.loads(line)) if line.endswith(b"\n") else set()
         process.stdout.close()
-        process.wait()
+        assert process.wait() == -signal.SIGKILL
         sent += 10_000
     shop = Shop.open(path)
     stored = ids(shop)

@@ -7,7 +7,6 @@ import json
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,13 +17,16 @@ from typing import Any
 import httpx
 
 from shopkeeper import Shop
+from shopkeeper.asking import plain
 from shopkeeper.doors.http.app import door
 from shopkeeper.doors.http.guard import Guard
 from shopkeeper.doors.http.keyring import KeyRing
 from shopkeeper.doors.http.logs import Log
 from shopkeeper.doors.http.service import Service
 from shopkeeper.doors.http.settings import Settings
+from shopkeeper.doors.http.worker import Worker, _answer, _opened
 from shopkeeper.warehouse.collector import Collector
+from warm import warm
 
 HOST = "http://127.0.0.1"
 CLICK = {"event": "view_item", "ts": "2026-03-01T10:00:00Z", "customer_id": "new-one", "item_id": "i-1"}
@@ -40,6 +42,24 @@ def copied(folder: Path) -> Path:
     """A copy of the small shop."""
     shutil.copytree(simulated().path, folder)
     return folder
+
+
+class InThread(Worker):
+    """A worker that does the same jobs, told by the same lines, in a thread of this process."""
+
+    async def do(self, job: str, **given: object) -> Any:
+        asked = json.dumps({"job": job, "given": plain(given)}).encode()
+        async with self._turn:
+            answer = json.dumps(await asyncio.to_thread(_answer, self.shop, asked))
+        return _opened(json.loads(answer), job)
+
+
+class Here(Service):
+    """A service that starts no processes."""
+
+    async def begin(self) -> None:
+        await super().begin()
+        self._worker, self._learner = InThread(self.shop.path), InThread(self.shop.path)
 
 
 class Client:
@@ -64,11 +84,11 @@ class Client:
 
 @contextmanager
 def served(folder: Path, *, settings: Settings | None = None, here: bool = True, log: Log | None = None,
-           disk: Any = None, fold: bool = True) -> Iterator[Client]:
-    """A door over the shop in a folder, for as long as the block runs."""
+           disk: Any = None, fold: bool = True, kind: type[Service] = Here) -> Iterator[Client]:
+    """A door over the shop in a folder, for as long as the block runs; as a `Service` it has processes of its own."""
     shop = Shop.open(folder)
     settings = settings or Settings.read(folder / "shop.toml")
-    service = Service(shop, Collector.open(shop, disk=disk), settings, log=log, fold=fold)
+    service = kind(shop, Collector.open(shop, disk=disk), settings, log=log, fold=fold)
     application = door(service, Guard(KeyRing(folder), settings, open_here=here))
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
@@ -91,29 +111,24 @@ class Process:
     def __init__(self, folder: Path, *flags: str, log: Path | None = None) -> None:
         self.folder = folder
         self._log = (log or folder.parent / f"{folder.name}.log").open("ab")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "shopkeeper.doors.cli", "serve", str(folder), "--port", "0", "--json", *flags],
-            stdout=subprocess.PIPE, stderr=self._log)
-        assert self.process.stdout is not None
+        self.process = warm().start(None, "serve", folder, "--port", "0", "--json", *flags, stdout=subprocess.PIPE,
+                                    stderr=self._log)
         line = self.process.stdout.readline()
         self.told = json.loads(line) if line else {}
         self.http = httpx.Client(base_url=self.told.get("url", HOST), timeout=60)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Tell it to stop, and wait; gives the exit code."""
-        if self.process.poll() is None:
-            self.process.send_signal(number)
-        code = self.process.wait(timeout=60)
+        self.process.signal(number)
+        code = self.process.wait()
         self.close()
         return code
 
     def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+        self.process.signal(signal.SIGKILL)
+        self.process.wait()
         self.http.close()
         self._log.close()
-        assert self.process.stdout is not None
         self.process.stdout.close()
 
 

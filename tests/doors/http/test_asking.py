@@ -3,13 +3,15 @@
 import csv
 import gzip
 import json
+from functools import lru_cache
 from io import StringIO
 
 import pytest
 
-from doors.http.served import served, simulated
+from doors.http.served import CLICK, served, simulated
 from shopkeeper import Shop
-from shopkeeper.asking import as_json
+from shopkeeper.asking import Answer, as_json
+from shopkeeper.doors.http.service import Service
 from shopkeeper.doors.http.settings import Settings
 from shopkeeper.menu import MENU, Entry, call
 
@@ -21,56 +23,83 @@ def name_of(entry: Entry) -> str:
     return f"{entry.room}.{entry.name}"
 
 
-def values(entry: Entry) -> dict:
+@lru_cache(maxsize=1)
+def some_line() -> dict:
     shop = simulated()
     events = shop.engine.run(shop.events().filter(lambda t: t.event == "purchase").select("customer_id", "item_id"))
-    bought = next(row for row in events.to_pylist() if row["customer_id"] and row["item_id"])
+    return next(row for row in events.to_pylist() if row["customer_id"] and row["item_id"])
+
+
+def values(entry: Entry) -> dict:
+    bought = some_line()
     known = {"customer": bought["customer_id"], "item": bought["item_id"], "items": (bought["item_id"],),
              "name": "sales", "import_id": "unknown", "anonymous": "somebody"}
     given = {parameter.name: known[parameter.name] for parameter in entry.parameters() if parameter.required}
     return given | ({"n": 3} if any(parameter.name == "n" for parameter in entry.parameters()) else {})
 
 
-@pytest.mark.parametrize("entry", QUESTIONS, ids=name_of)
-def test_get_and_post_give_the_rows_of_the_function(reader, entry):
-    given = values(entry)
-    expected = json.loads(as_json(call(entry.function(), simulated(), given).to_dict("en")))
+@lru_cache
+def answered(entry: Entry) -> Answer:
+    """What the function answers."""
+    return call(entry.function(), simulated(), values(entry))
+
+
+@pytest.fixture(scope="module")
+def got(reader):
+    """What a question answers as JSON, in English."""
+    return lru_cache(lambda entry: reader.get(f"/v1/{entry.room}/{entry.name}", params=values(entry)))
+
+
+@pytest.mark.parametrize("entry", QUESTIONS, ids=name_of, scope="module")
+def test_get_and_post_give_the_rows_of_the_function(reader, got, entry):
+    expected = json.loads(as_json(answered(entry).to_dict("en")))
     path = f"/v1/{entry.room}/{entry.name}"
 
-    got, posted = reader.get(path, params=given), reader.post(path, json={**given, "as_of": None})
+    reply, posted = got(entry), reader.post(path, json={**values(entry), "as_of": None})
 
-    assert got.status_code == posted.status_code == 200, got.text
-    assert got.json()["answer"] == posted.json()["answer"] == expected["answer"]
-    assert {"answer", "method", "evidence", "asked", "notes"} <= set(got.json())
+    assert reply.status_code == posted.status_code == 200, reply.text
+    assert reply.json()["answer"] == posted.json()["answer"] == expected["answer"]
+    assert {"answer", "method", "evidence", "asked", "notes"} <= set(reply.json())
 
 
-@pytest.mark.parametrize("entry", QUESTIONS, ids=name_of)
+@pytest.mark.parametrize("entry", QUESTIONS, ids=name_of, scope="module")
 def test_csv_is_given_to_whoever_likes_it(reader, entry):
     reply = reader.get(f"/v1/{entry.room}/{entry.name}", params=values(entry), headers={"accept": "text/csv"})
 
     rows = list(csv.reader(StringIO(reply.text, newline="")))
-    table = call(entry.function(), simulated(), values(entry)).table
+    table = answered(entry).table
     assert reply.headers["content-type"] == "text/csv; charset=utf-8"
     assert rows[0] == table.column_names
     assert len(rows) - 1 == table.num_rows
 
 
-@pytest.mark.parametrize("entry", QUESTIONS, ids=name_of)
-def test_sentences_come_in_the_reader_s_language(reader, entry):
-    said = [reader.get(f"/v1/{entry.room}/{entry.name}", params=values(entry),
-                       headers={"accept-language": language}).json()["evidence"]["sentence"]
-            for language in ("zh", "en")]
+@pytest.mark.parametrize("entry", QUESTIONS, ids=name_of, scope="module")
+def test_sentences_come_in_the_reader_s_language(reader, got, entry):
+    chinese = reader.get(f"/v1/{entry.room}/{entry.name}", params=values(entry), headers={"accept-language": "zh"})
 
-    assert said[0] != said[1]
+    assert chinese.json()["evidence"]["sentence"] != got(entry).json()["evidence"]["sentence"]
 
 
 @pytest.mark.parametrize("entry", ACTS, ids=name_of)
-def test_an_act_runs_dry_over_http(folding, entry):
-    reply = folding.post(f"/v1/{entry.room}/{entry.name}", json={**values(entry), "dry_run": True})
+def test_an_act_runs_dry_over_http(reader, entry):
+    reply = reader.post(f"/v1/{entry.room}/{entry.name}", json={**values(entry), "dry_run": True})
 
     assert reply.status_code in (200, 400, 404, 422), reply.text
     assert {"answer", "refusal"} & set(reply.json())
-    assert folding.get(f"/v1/{entry.room}/{entry.name}").status_code == 405
+    assert reader.get(f"/v1/{entry.room}/{entry.name}").status_code == 405
+
+
+def test_folds_files_and_acts_are_carried_out_in_a_process_of_their_own_and_so_are_refusals(folder):
+    with served(folder, kind=Service) as client:
+        before = client.get("/v1/ledger/describe").json()["answer"][0]["value"]
+        client.post("/v1/events", CLICK)
+        client.run(client.service.fold())
+        assert client.get("/v1/ledger/describe").json()["answer"][0]["value"] == before + 1
+        assert upload(client, CSV, map="item_id=artikel").json()["stored"] == 1
+        refused = client.post("/v1/ledger/undo", json={"import_id": "unknown"})
+
+    assert (refused.status_code, refused.json()["refusal"]) == (404, "UnknownName")
+    assert "unknown" in refused.json()["what"]
 
 
 @pytest.mark.parametrize("query, name", [
@@ -119,7 +148,7 @@ def test_a_parameter_given_twice_is_refused(reader):
 
 
 def test_parameters_are_values_and_never_part_of_a_query(reader):
-    for text in ("'; DROP TABLE events; --", "' OR '1'='1", '"; ATTACH', "$1", "%s", "{item}", "\\x00", "x') --"):
+    for text in ("'; DROP TABLE events; --", "' OR '1'='1", '"; ATTACH {item}', "$1 %s \\x00 x') --"):
         found = reader.get("/v1/recommend/next_items", params={"customer": text, "n": 1})
         similar = reader.get("/v1/recommend/similar_items", params={"item": text})
 

@@ -97,7 +97,7 @@ def test_a_model_that_is_learned_elsewhere_is_taken_up_and_no_request_is_dropped
     answered, stop = [], threading.Event()
 
     def ask():
-        while not stop.is_set():
+        while not stop.wait(0.02):
             answered.append(server.http.get("/v1/recommend/next_items", params={"customer": "ann"}).status_code)
 
     asking = threading.Thread(target=ask)

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
+from examples import bounded
 from recommend.methods.logs import NOW, log_of
 from shopkeeper.errors import BadInput
 from shopkeeper.recommend.methods import base
@@ -40,7 +41,7 @@ def ranked_plainly(scores, popularity, closed, k):
     return lists
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=bounded(200), deadline=None)
 @given(st.data())
 def test_top_is_the_plain_sort_by_score_popularity_and_row(data):
     m, n, k = (data.draw(st.integers(1, most)) for most in (4, 9, 12))

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import bounded
 from recommend.methods.logs import NOW, log_of
 from shopkeeper.errors import BadInput
 from shopkeeper.recommend.methods import neighbours
@@ -58,7 +59,7 @@ def test_links_are_those_of_the_plain_double_loop(params, products, monkeypatch)
     assert np.allclose(links * plain.max() / links.max(), plain, rtol=1e-4)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=bounded(30), deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 5), st.integers(0, 9), st.integers(0, 4)), min_size=2))
 def test_links_are_those_of_the_plain_double_loop_on_any_log(lines):
     log, params = log_of(*lines, n_customers=3, n_items=6), NeighboursParams(ahead=3)
