@@ -18,11 +18,12 @@ import numpy.typing as npt
 from shopkeeper.errors import BadInput, Damaged
 from shopkeeper.words import say
 
-__all__ = ["GAPS", "PAD", "Batch", "Sequences", "Windows", "batches", "gap_codes", "held_out", "padded", "windows"]
+__all__ = ["GAPS", "PAD", "Batch", "Sequences", "Windows", "batches", "gap_codes", "held_out", "padded", "planned",
+           "windows"]
 
 PAD = -1       # the item and the target of a cell that holds no step
 GAPS = 24      # codes of time gaps
-_FEW = 20      # lengths this close may share a batch
+_LIKE = 0.15   # lengths that differ by less than this share may change places
 _FORMAT = 1
 
 Codes = npt.NDArray[Any]
@@ -183,27 +184,32 @@ class Batch:
 
 
 def batches(sequences: Sequences, cut: Windows, steps: int, rng: np.random.Generator | None) -> Iterator[Batch]:
-    """Batches of about `steps` cells each, windows of like length together, in an order drawn by `rng`.
+    """Batches of about `steps` cells each, as `planned` lays them out."""
+    for which in planned(cut, steps, rng):
+        yield padded(sequences, cut, which)
+
+
+def planned(cut: Windows, steps: int, rng: np.random.Generator | None) -> list[Rows]:
+    """Which windows make a batch: those of like length together, the batches in an order drawn by `rng`.
 
     Args:
-        sequences: What the windows are of.
         cut: The windows.
         steps: Cells of a batch, padding included; a single longer window is a batch of its own.
         rng: None: by length, always alike.
     """
-    length = cut.stop - cut.start
-    order = np.argsort(length + (rng.random(len(length)) * _FEW if rng is not None else 0), kind="stable")
+    length = (cut.stop - cut.start).astype(np.float64)
+    if rng is not None:
+        length = length * (1 + _LIKE * rng.random(len(length))) + 2 * rng.random(len(length))
+    order = np.argsort(length, kind="stable")
     bounds, widest = [0], 0
-    for place, size in enumerate(length[order].tolist()):
+    for place, size in enumerate((cut.stop - cut.start)[order].tolist()):
         widest = max(widest, size)
         if widest * (place + 1 - bounds[-1]) > steps and place > bounds[-1]:
             bounds.append(place)
             widest = size
     bounds.append(len(order))
     turn = np.arange(len(bounds) - 1) if rng is None else rng.permutation(len(bounds) - 1)
-    for number in turn.tolist():
-        if bounds[number + 1] > bounds[number]:
-            yield padded(sequences, cut, order[bounds[number]:bounds[number + 1]])
+    return [order[bounds[number]:bounds[number + 1]] for number in turn.tolist() if bounds[number + 1] > bounds[number]]
 
 
 def padded(sequences: Sequences, cut: Windows, which: Rows) -> Batch:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from shopkeeper.errors import BadInput, Damaged
 from shopkeeper.represent.networks import ItemFeatures, Network, full_softmax, pointwise, sampled_softmax
-from shopkeeper.represent.sequences import PAD, Batch, Sequences, Windows, batches, windows
+from shopkeeper.represent.sequences import PAD, Batch, Sequences, Windows, batches, padded, planned, windows
 from shopkeeper.represent.settings import NetworkParams, TrainingParams
 from shopkeeper.words import say
 
@@ -141,18 +141,12 @@ def _epoch(course: _Course, sequences: Sequences, how: TrainingParams, seed: int
     cut = windows(sequences, course.network.params.window, rng, turned=how.turned)
     course.network.train()
     losses: list[float] = []
-    per_epoch = max(1, sum(1 for _ in _sizes(sequences, cut, how)))
-    for batch in batches(sequences, cut, how.steps, rng):
-        _set_rate(course, how, course.update / max(1, per_epoch * how.epochs))
-        losses.append(_update(course, batch, how, rng))
+    plan = planned(cut, how.steps, rng)
+    for number, which in enumerate(plan):
+        _set_rate(course, how, (course.epoch + number / len(plan)) / how.epochs)
+        losses.append(_update(course, padded(sequences, cut, which), how, rng))
     course.epoch += 1
     return float(np.mean(losses)) if losses else 0.0
-
-
-def _sizes(sequences: Sequences, cut: Windows, how: TrainingParams) -> Iterator[int]:
-    """About how many batches an epoch has: its cells over those of a batch."""
-    cells = int((cut.stop - cut.start).sum())
-    yield from range(max(1, math.ceil(cells / how.steps)))
 
 
 def _set_rate(course: _Course, how: TrainingParams, done: float) -> None:

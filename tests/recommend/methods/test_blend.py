@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from shopkeeper.evidence.metrics import Relevant, ndcg_at
-from shopkeeper.recommend.methods.base import DAY, Histories, Interactions, Ranking
+from shopkeeper.recommend.methods.base import DAY, Histories, Interactions
 from shopkeeper.recommend.methods.blend import Blend, BlendParams, Source, fit_weights
+from shopkeeper.recommend.methods.dense import Dense
 
 PEOPLE, ITEMS = 240, 40
 
@@ -17,7 +18,7 @@ class Nothing:
     """Nothing to set."""
 
 
-class Told(Ranking):
+class Told(Dense):
     """Scores that were given, a row a person, found by the first item of the history."""
 
     params = Nothing()

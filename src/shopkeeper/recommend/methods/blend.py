@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 from scipy.optimize import minimize
 
 from shopkeeper.evidence.metrics import Relevant
@@ -22,12 +23,12 @@ from shopkeeper.recommend.methods.base import (
     ItemSets,
     Meta,
     Method,
+    Ranking,
     Rows,
     checked,
 )
 from shopkeeper.recommend.methods.dense import Dense
 from shopkeeper.recommend.methods.popular import counted
-from shopkeeper.recommend.methods.sequence import softmax
 
 __all__ = ["Blend", "BlendFitted", "BlendParams", "Source", "Weights", "fit_weights"]
 
@@ -77,7 +78,9 @@ class Weights:
 
 
 class Blend:
-    """P(i) = softmax over items of sum_s level_s log(score_s(i) / max_j score_s(j) + .001) + known_s [score_s(i) > 0].
+    """P(i) = softmax of sum_s level_s log(score_s(i) / max_j score_s(j) + .001) + known_s [score_s(i) > 0].
+
+    It runs over the best items of all sources; what stands high with none follows in the order of popularity.
 
     The weights are a conditional logit: fitted on what people took in the last days before now, among the best items
     of every source, where the sources had learned from the days before those alone.
@@ -168,39 +171,88 @@ def _features(fitted: Sequence[Fitted], histories: Histories, right: Relevant, n
     A case whose candidates hold nothing that was right teaches nothing and is left out.
     """
     stop = min(len(histories), start + _PART)
-    scores = np.stack([one.score(histories.part(start, stop), now) for one in fitted])  # (s, m, n_items)
-    if exclude is not None:
-        for row in range(stop - start):
-            shut = exclude.item[exclude.indptr[start + row]:exclude.indptr[start + row + 1]]
-            scores[:, row, shut[(shut >= 0) & (shut < scores.shape[2])]] = -1.0
-    level, known = looked_at(np.maximum(scores, 0.0))
-    features, cases, hits = [], [], []
+    said = [Said.of(one, histories.part(start, stop), now) for one in fitted]
+    features, cases, hits = [np.zeros((0, 2 * len(fitted)))], [np.zeros(0, np.int64)], [np.zeros(0, bool)]
     for row in range(stop - start):
-        wanted = right.items[right.indptr[start + row]:right.indptr[start + row + 1]]
-        candidates = _best(scores[:, row])
-        hit = np.isin(candidates, wanted)
+        candidates = candidates_of(said, row)
+        if exclude is not None:
+            ends = exclude.indptr[start + row:start + row + 2]
+            candidates = np.setdiff1d(candidates, exclude.item[ends[0]:ends[1]])
+        hit = np.isin(candidates, right.items[right.indptr[start + row]:right.indptr[start + row + 1]])
         if hit.any() and not hit.all():
-            features.append(np.concatenate([level[:, row, candidates].T, known[:, row, candidates].T], axis=1))
+            level, known = looked_at(said, row, candidates)
+            features.append(np.concatenate([level, known]).T)
             cases.append(np.full(len(candidates), start + row))
             hits.append(hit)
-    empty = np.zeros((0, 2 * len(fitted)))
-    return (np.concatenate([empty, *features]), np.concatenate([np.zeros(0, dtype=np.int64), *cases]),
-            np.concatenate([np.zeros(0, dtype=bool), *hits]))
+    return np.concatenate(features), np.concatenate(cases), np.concatenate(hits)
 
 
-def _best(scores: Floats) -> Rows:
-    """The items that stand high with any source, (s, n_items) -> distinct rows."""
-    n = scores.shape[1]
-    top = min(_TOP, n)
-    some = np.argpartition(scores, n - top, axis=1)[:, n - top:]
-    return np.unique(some[np.take_along_axis(scores, some, axis=1) > 0])
+@dataclass(frozen=True)
+class Said:
+    """What a source says of some customers: scores of what it knows, and one score an item of all else.
+
+    Attributes:
+        known: (m, n_items) scores, sparse; or dense where the source has something to say of every item.
+        floor: (n_items,) the score of items that `known` leaves out.
+        first: The best items by `floor`, where it tells any from any.
+        most: (m,) the highest score of each customer.
+    """
+
+    known: Any
+    floor: Floats
+    first: Rows
+    most: Floats
+
+    @classmethod
+    def of(cls, source: Fitted, histories: Histories, now: int) -> Said:
+        """Ask a source."""
+        if isinstance(source, Ranking) and not isinstance(source, Dense):
+            known, floor = sparse.csr_matrix(source.known(histories, now)), source.floor()
+            known.sort_indices()
+            best = known.max(axis=1).toarray().ravel() if known.nnz else np.zeros(len(histories), np.float32)
+            first = source.order[:_TOP]
+            first = first[floor[first] > 0]
+            return cls(known, floor, first, np.maximum(best, floor.max(initial=0.0)))
+        scores = source.score(histories, now)
+        floor = np.zeros(scores.shape[1], np.float32)
+        return cls(scores, floor, np.zeros(0, np.int64), scores.max(axis=1, initial=0.0))
+
+    def top(self, row: int) -> Rows:
+        """The items that stand highest with one customer."""
+        if isinstance(self.known, np.ndarray):
+            item, value = np.arange(self.known.shape[1]), self.known[row]
+        else:
+            part = slice(*self.known.indptr[row:row + 2])
+            item, value = self.known.indices[part].astype(np.int64), self.known.data[part]
+        if len(value) > _TOP:
+            some = np.argpartition(value, len(value) - _TOP)[len(value) - _TOP:]
+            item, value = item[some], value[some]
+        return np.concatenate([item[value > 0], self.first])
+
+    def at(self, row: int, items: Rows) -> Floats:
+        """(items,) the scores of some items for one customer."""
+        if isinstance(self.known, np.ndarray):
+            return np.asarray(self.known[row, items], dtype=np.float32)
+        part = slice(*self.known.indptr[row:row + 2])
+        indices, data = self.known.indices[part], self.known.data[part]
+        value = self.floor[items].copy()
+        if len(indices):
+            place = np.minimum(np.searchsorted(indices, items), len(indices) - 1)
+            there = (indices[place] == items) & (data[place] > 0)
+            value[there] = data[place[there]]
+        return np.asarray(value, dtype=np.float32)
 
 
-def looked_at(scores: Floats) -> tuple[Floats, Floats]:
-    """Scores (s, m, n_items), 0 or more, as a log that knows no scale, and as whether an item is known at all."""
-    most = scores.max(-1, keepdims=True)
-    level = np.log(scores / np.where(most > 0, most, 1) + np.float32(_SHIFT))
-    return level.astype(np.float32), (scores > 0).astype(np.float32)
+def candidates_of(said: Sequence[Said], row: int) -> Rows:
+    """The items that stand high with any source, distinct and ascending."""
+    return np.unique(np.concatenate([one.top(row) for one in said]))
+
+
+def looked_at(said: Sequence[Said], row: int, items: Rows) -> tuple[Numbers, Numbers]:
+    """Scores of some items as logs that know no scale, and whether each is known at all, (s, items) each."""
+    scores = np.stack([one.at(row, items) for one in said]).astype(np.float64)
+    most = np.array([[one.most[row]] for one in said], dtype=np.float64)
+    return np.log(scores / np.where(most > 0, most, 1.0) + _SHIFT), (scores > 0).astype(np.float64)
 
 
 def _unlikeliness(weights: Numbers, x: Numbers, case: Rows, hit: npt.NDArray[np.bool_],
@@ -218,8 +270,8 @@ def _unlikeliness(weights: Numbers, x: Numbers, case: Rows, hit: npt.NDArray[np.
     return value, x.T @ (p - share) / n + _HOLD * apart
 
 
-class BlendFitted(Dense):
-    """Fitted sources and what each counts."""
+class BlendFitted(Ranking):
+    """Fitted sources and what each counts; what stands high with none follows in the order of popularity."""
 
     name = Blend.name
 
@@ -227,22 +279,42 @@ class BlendFitted(Dense):
         super().__init__(popularity)
         self.fitted, self.weights, self.params = dict(fitted), weights, params
 
-    def score(self, histories: Histories, now: int) -> Floats:
-        """P(next item = i) by the blend, (m, n_items)."""
-        total = np.zeros((len(histories), self.n_items), dtype=np.float32)
-        for place, one in enumerate(self.fitted.values()):
-            level, known = looked_at(one.score(histories, now)[None])
-            total += np.float32(self.weights.level[place]) * level[0] + np.float32(self.weights.known[place]) * known[0]
-        return softmax(total)
+    def known(self, histories: Histories, now: int) -> Any:
+        """P(next item = i) by the blend, sparse (m, n_items)."""
+        rows = [self._row(said, row) for said, n in self._asked(histories, now) for row in range(n)]
+        indptr = np.concatenate([[0], np.cumsum([len(item) for item, _ in rows])]).astype(np.int64)
+        item = np.concatenate([np.zeros(0, np.int64), *(one for one, _ in rows)])
+        value = np.concatenate([np.zeros(0, np.float32), *(one for _, one in rows)])
+        return sparse.csr_matrix((value, item, indptr), shape=(len(histories), self.n_items))
+
+    def known_of_one(self, history: Histories, now: int) -> tuple[Rows, Floats]:
+        """As `known`."""
+        return self._row([Said.of(one, history, now) for one in self.fitted.values()], 0)
+
+    def _asked(self, histories: Histories, now: int) -> Iterator[tuple[list[Said], int]]:
+        """What all sources say, of some customers at a time."""
+        for start in range(0, len(histories), _PART):
+            part = histories.part(start, min(len(histories), start + _PART))
+            yield [Said.of(one, part, now) for one in self.fitted.values()], len(part)
+
+    def _row(self, said: Sequence[Said], row: int) -> tuple[Rows, Floats]:
+        items = candidates_of(said, row)
+        if not len(items):
+            return items, np.zeros(0, np.float32)
+        level, known = looked_at(said, row, items)
+        z = self.weights.level @ level + self.weights.known @ known
+        mass = np.exp(z - z.max())
+        return items, np.maximum(mass / mass.sum(), 1e-30).astype(np.float32)
 
     def because(self, history: Histories, item_rows: npt.ArrayLike, now: int) -> list[Because]:
         """The sources' reasons, each source weighed by what it adds to the item's log-score."""
         asked = np.asarray(item_rows, dtype=np.int64).ravel()
         inside = np.where((asked >= 0) & (asked < self.n_items), asked, 0)
+        said = [Said.of(one, history, now) for one in self.fitted.values()]
+        level, _ = looked_at(said, 0, inside)
         totals: list[dict[int, float]] = [{} for _ in asked]
         for place, one in enumerate(self.fitted.values()):
-            level, _ = looked_at(one.score(history, now)[None])
-            adds = self.weights.level[place] * (level[0, 0, inside] - np.log(_SHIFT))
+            adds = self.weights.level[place] * (level[place] - np.log(_SHIFT))
             for total, reasons, add in zip(totals, one.because(history, asked, now), adds.tolist(), strict=True):
                 for item, share in reasons:
                     total[item] = total.get(item, 0.0) + share * max(0.0, add)
