@@ -19,6 +19,7 @@ from shopkeeper import identity, journeys, ledger, recommend, traffic, trends
 from shopkeeper.doors.commands import every
 from shopkeeper.events.schema import COLUMNS, KINDS, TABLES
 from shopkeeper.menu import MENU
+from warm import warm
 
 README, CHINESE, CONTRIBUTING = ROOT / "README.md", ROOT / "README.zh.md", ROOT / "CONTRIBUTING.md"
 CONVENTIONS, BENCHMARKS = ROOT / "docs" / "conventions.md", ROOT / "docs" / "benchmarks.md"
@@ -51,11 +52,12 @@ def part_of_the_data(place: Path) -> None:
         pq.write_table(table, data / f"{name}.parquet")
 
 
-def run(words, at, **environment):
-    """Run a command in a folder, with our own `shopkeeper` first on the path."""
+def run(words, at, *, cold=False, **environment):
+    """Run a command in a folder, with our own `shopkeeper` first on the path; cold: the program as it is installed."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG"))}
     paths = [str(at), str(at / "data-package"), str(ROOT / "src")]
-    settings = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": ":".join(paths),
+    programs = [*([] if cold else [str(warm().bin)]), str(Path(sys.executable).parent), os.environ["PATH"]]
+    settings = {"PATH": ":".join(programs), "PYTHONPATH": ":".join(paths),
                 "PYTHONUTF8": "1", **environment}
     return subprocess.run(words, cwd=at, env=inherited | settings, capture_output=True, text=True, check=False)
 
@@ -72,7 +74,7 @@ def demo(tmp_path_factory):
     """A folder with the demo's shop, made by what `make demo` runs from a part of its data; and what that printed."""
     place = tmp_path_factory.mktemp("readme")
     part_of_the_data(place / "data-package")
-    return place, run(demo_command(), place)
+    return place, run(demo_command(), place, cold=True)
 
 
 def test_the_demo_takes_everything_in_and_ends_with_evidence_and_where_to_go_next(demo):
