@@ -21,8 +21,8 @@ BECAUSE = pa.struct([("item_id", pa.string()), ("title", pa.string()), ("share",
 ITEMS = pa.schema([("rank", pa.int64()), ("item_id", pa.string()), ("title", pa.string()), ("category", pa.string()),
                    ("price", pa.float64()), ("score", pa.float64()), ("method", pa.string()),
                    ("because", pa.list_(BECAUSE))])
-VECTORS = pa.schema([("id", pa.string()), ("vector", pa.list_(pa.float32())), ("x", pa.float64()),
-                     ("y", pa.float64())])
+VECTORS = pa.schema([("id", pa.string()), ("vector", pa.list_(pa.float32())), ("across", pa.float64()),
+                     ("down", pa.float64())])
 LIKELY = pa.schema([("rank", pa.int64()), ("item_id", pa.string()), ("title", pa.string()), ("role", pa.string()),
                     ("chance", pa.float64())])
 AUDIENCE = pa.schema([("rank", pa.int64()), ("customer", pa.string()), ("score", pa.float64()), ("method", pa.string()),
@@ -126,7 +126,7 @@ class Likely(Answer):
 class Vectors(Answer):
     """Customers or items as points: those that lie near each other are alike in what people do.
 
-    Columns of the table: id (item id, or pseudonym), vector (its numbers), x and y (its place on the map: the two
+    Columns of the table: id (item id, or pseudonym), vector (its numbers), across and down (its place on the map: the two
     directions in which the points differ most).
     """
 
@@ -156,8 +156,8 @@ class Vectors(Answer):
 
     def picture(self, language: str = "en") -> dict[str, Any] | None:
         """The map."""
-        rows = self.table.select(["id", "x", "y"]).to_pylist()[:2_000]
-        return charts.points(rows, Axis("x", ""), Axis("y", ""), Axis("id", word("id", language), "name"),
+        rows = self.table.select(["id", "across", "down"]).to_pylist()[:2_000]
+        return charts.points(rows, Axis("across", ""), Axis("down", ""), Axis("id", word("id", language), "name"),
                              title=put(self.title, language)) if rows else None
 
 

@@ -243,7 +243,7 @@ def _settings(contest: Contest, method: Method, tuned: Sequence[Tuned]) -> tuple
     """The settings that a method tries."""
     own = tuple(contest.settings.get(method.name) or method.candidates())
     found = [type(own[0])(**one.params) for one in tuned if one.method == method.name]
-    return tuple(dict.fromkeys([*own, *found]))
+    return (*own, *(params for params in found if params not in own))
 
 
 def _windows(log: Log, question: str) -> list[TimeSplit]:
