@@ -142,3 +142,14 @@ def test_whoever_is_not_known_is_given_what_was_taken_lately():
 
     assert lately.top(Histories.single([]), NOW, 1)[0].tolist() == [[7]]
     assert ever.top(Histories.single([]), NOW, 10)[0].tolist() == [order.tolist()]
+
+
+@pytest.mark.parametrize("small", [4_000, 0])
+def test_a_method_that_has_fitted_other_settings_and_logs_gives_what_a_new_one_gives(small):
+    used, other = Factors(small=small), small_log(seed=4)
+    settings = [replace(PARAMS, recency=0.5), replace(PARAMS, ridge=2.0, shrink=1.0), replace(PARAMS, keep=3)]
+    for log in (LOG, other, LOG):
+        for params in settings:
+            ours, fresh = used.fit(log, NOW, params), Factors(small=small).fit(log, NOW, params)
+            people = Histories.of(LOG, [0, 3])
+            assert np.array_equal(ours.score(people, NOW), fresh.score(people, NOW))

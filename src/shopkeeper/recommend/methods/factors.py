@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeAlias
 
@@ -88,6 +89,7 @@ class Factors:
     def __init__(self, orders: bool = False, small: int = SMALL) -> None:
         """Take `orders`, whether the log is known to be of orders (a short memory is then not tried), and `small`."""
         self.orders, self.small = orders, small
+        self._last: tuple[bytes, Any] = (b"", None)  # what was solved last: settings of asking alone share it
 
     def candidates(self) -> Sequence[FactorsParams]:
         """A short memory, for steps of a sequence; a long one, for people with habits."""
@@ -99,13 +101,23 @@ class Factors:
         past = interactions.before(now)
         taken, popularity = taken_by(past), _lately(past, now, params.window)
         if past.n_items > self.small:
-            return Tastes(popularity, item_tastes(taken, params), params)
-        links = strongest(closed_form(taken, params.ridge), params.keep)
+            return Tastes(popularity, self._solved(taken, params, item_tastes), params)
+        links = self._solved(taken, params, lambda X, one: strongest(closed_form(X, one.ridge), one.keep))
         if params.repeats and links.nnz:
             typical = float(np.mean(links.max(axis=1).toarray()[np.diff(links.indptr) > 0]))
             own = params.repeats * typical * np.sqrt(came_back(*to_baskets(past, _WIDEST)))
             links = (links + sparse.diags(own.astype(np.float32))).tocsr()
         return Linear(popularity, links, params)
+
+    def _solved(self, taken: Any, params: FactorsParams, solve: Callable[[Any, FactorsParams], Any]) -> Any:
+        """What `solve` makes of a log, or what it made of the same log with the same settings of fitting before."""
+        fitting = asdict(replace(params, recency=0.0, last=1, repeats=0.0, window=None))
+        seen = hashlib.blake2b(repr((sorted(fitting.items()), taken.shape, self.small)).encode())
+        for array in (taken.data, taken.indices, taken.indptr):
+            seen.update(np.ascontiguousarray(array).tobytes())
+        if self._last[0] != seen.digest():
+            self._last = (seen.digest(), solve(taken, params))
+        return self._last[1]
 
     def restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: Meta) -> Linear | Tastes:
         """The inverse of `state` of either form."""
