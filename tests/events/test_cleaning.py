@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from events.taking import BUY, KEYS, RECEIVED, VIEW, clean, digests, reasons, rows
+from examples import bounded
 from shopkeeper.errors import BadMapping
 from shopkeeper.events.cleaning import TableCleaner
 from shopkeeper.events.mapping import Mapping, table_plan
@@ -24,7 +25,7 @@ hostile = st.one_of(
 names = st.sampled_from([*EVENTS.names, "items", "odd"])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=bounded(60))
 @example([{"line": -2147483649}])
 @given(st.lists(st.dictionaries(names, hostile, max_size=8), min_size=1, max_size=8))
 def test_hostile_records_are_accepted_or_rejected_each_exactly_once(records):

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from events.taking import KEYS, RECEIVED
+from examples import bounded
 from shopkeeper.errors import BadInput
 from shopkeeper.events.arrivals import Requests, judge_events, judge_rows
 from shopkeeper.events.entrance import Fast, split
@@ -146,7 +147,7 @@ ODDITIES = st.dictionaries(st.sampled_from(list(FIELDS)), st.none(), max_size=4)
 RECORD = st.one_of(ODDITIES.map(lambda odd: {**VIEW, **odd}), ODDITIES.map(lambda odd: {**BUY, **odd}), ODDITIES)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=bounded(400), deadline=None)
 @given(st.lists(RECORD, min_size=1, max_size=4), st.booleans(), st.sampled_from([None, (",", ":")]),
        st.sampled_from([None, RECEIVED, RECEIVED - 5_000_000, 0, -(10**17)]))
 def test_whatever_is_accepted_at_once_the_cleaner_accepts_with_the_same_time_ids_and_items(
@@ -161,7 +162,7 @@ def test_whatever_is_accepted_at_once_the_cleaner_accepts_with_the_same_time_ids
             assert event is None or event == events[place]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=bounded(100), deadline=None)
 @given(st.lists(RECORD, min_size=1, max_size=6))
 def test_fast_and_slow_together_say_of_every_record_what_the_cleaner_alone_says(records):
     arrived = Arrived(body(*records), SOURCE, RECEIVED, RECEIVED)
@@ -172,7 +173,7 @@ def test_fast_and_slow_together_say_of_every_record_what_the_cleaner_alone_says(
     assert read.received == len(records) == len(events) + len(reasons)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=bounded(60), deadline=None)
 @given(st.lists(RECORD, min_size=2, max_size=6))
 def test_what_stands_around_a_record_changes_nothing_of_what_becomes_of_it(records):
     together = judge_events(Requests.of([json.dumps(one).encode() for one in records], RECEIVED, None), SOURCE, KINDS,

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from events.taking import BUY, VIEW, clean, digests, reasons
+from examples import bounded
 from shopkeeper.events.items import MOST_ITEMS, MOST_REPEATED, in_parts
 from shopkeeper.events.readers import from_records
 
@@ -27,7 +28,7 @@ def order_value(order):
     return None
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=bounded(60))
 @given(st.lists(orders, min_size=1, max_size=6))
 def test_summing_every_row_gives_the_orders_money_once_and_their_units_once(orders):
     records = [{**ORDER, "event_id": str(n), "order_id": str(n), **order} for n, order in enumerate(orders)]

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import bounded
 from shopkeeper.events.raw import decode_record, encode_records
 
 NAMES = st.text(st.sampled_from("ab=\\:1é"), max_size=4)
@@ -29,7 +30,7 @@ def one(value: object, kind: pa.DataType) -> bytes:
     return encode_records(pa.table({"v": pa.array([value], kind)}))[0].as_py()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=bounded(300), deadline=None)
 @given(tables())
 def test_decoding_gives_back_the_cells_that_were_encoded(table):
     decoded = [decode_record(record) for record in encode_records(table).to_pylist()]
@@ -37,7 +38,7 @@ def test_decoding_gives_back_the_cells_that_were_encoded(table):
     assert decoded == [cells(row) for row in table.to_pylist()]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=bounded(200), deadline=None)
 @given(tables(), st.randoms())
 def test_rows_encode_alike_whatever_the_batch_and_the_order_of_columns(table, random):
     names = list(table.column_names)

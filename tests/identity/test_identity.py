@@ -23,11 +23,22 @@ LOG = [
 ]
 
 
-@pytest.fixture
-def shop(tmp_path):
-    opened = Shop.open(tmp_path / "shop", engine=CompilingEngine)
+@pytest.fixture(scope="module")
+def laid(tmp_path_factory):
+    opened = Shop.open(tmp_path_factory.mktemp("identity") / "shop")
     opened.ingest(LOG)
     return opened
+
+
+@pytest.fixture
+def shop(laid, copy_of):
+    return copy_of(laid)
+
+
+@pytest.fixture
+def compiling(shop):
+    """The shop, with an engine that compiles every query to Spark SQL, too."""
+    return Shop.open(shop.path, engine=CompilingEngine)
 
 
 def who(shop):
@@ -39,10 +50,10 @@ def who(shop):
     return {int(row["event_id"][1:]): names.get(row["customer_id"]) for row in rows}
 
 
-def test_a_visitor_who_logs_in_is_that_customer_before_and_after(shop):
-    identity.join(shop)
+def test_a_visitor_who_logs_in_is_that_customer_before_and_after(compiling):
+    identity.join(compiling)
 
-    assert [who(shop)[n] for n in (1, 2, 3, 12)] == ["ann", "ann", "ann", None]
+    assert [who(compiling)[n] for n in (1, 2, 3, 12)] == ["ann", "ann", "ann", None]
 
 
 def test_on_a_shared_device_each_session_goes_to_its_own_customer_and_never_across(shop):
@@ -106,7 +117,8 @@ def test_a_join_by_hand_needs_no_event(shop):
     assert identity.of(shop, "cid").table["evidence"].to_pylist() == ["by hand"]
 
 
-def test_the_report_counts_visitors_shared_devices_and_what_joins_find(shop):
+def test_the_report_counts_visitors_shared_devices_and_what_joins_find(compiling):
+    shop = compiling
     identity.join(shop)
     identity.split(shop, "till", customer="bob")
 
@@ -119,7 +131,8 @@ def test_the_report_counts_visitors_shared_devices_and_what_joins_find(shop):
         {"anonymous_id": pseudonym("till", "anonymous_id", shop.keys().pseudonym), "customers": 2, "events": 4}]
 
 
-def test_the_ids_of_a_customer_and_the_customers_of_an_id_are_told_with_their_evidence(shop):
+def test_the_ids_of_a_customer_and_the_customers_of_an_id_are_told_with_their_evidence(compiling):
+    shop = compiling
     identity.join(shop)
     till = pseudonym("till", "anonymous_id", shop.keys().pseudonym)
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from shopkeeper.doors import benchmark as door
 from shopkeeper.doors.cli import main
 from shopkeeper.errors import BadInput, TooLittleHistory, UnknownName
-from shopkeeper.recommend.benchmark import Asked, compete, measured, parts
-from shopkeeper.recommend.files import read
+from shopkeeper.recommend.benchmark import PROTOCOLS, Asked, compete, measured, parts
+from shopkeeper.recommend.files import FORMS, read
 from shopkeeper.recommend.methods.base import DAY, Ranking
 
 LINES = [("ann", "tea", 3), ("bob", "rum", 1), ("ann", "milk", 1), ("ann", "cup", 2), ("bob", "tea", 2),
@@ -172,3 +173,14 @@ def test_the_command_prints_one_object_with_protocol_and_figures(tmp_path, capsy
     assert said["answer"][0]["peak_mb"] > 1
     assert main(["benchmark", "recommend"]) == 2
     assert "no file of interactions is named" in capsys.readouterr().err
+
+
+def test_the_command_offers_the_protocols_and_forms_that_there_are():
+    assert (door.PROTOCOLS, door.FORMS) == (PROTOCOLS, FORMS)
+
+
+def test_the_answer_says_from_when_to_when_so_that_ratings_are_not_taken_for_times(tmp_path):
+    data = read(write(tmp_path, "1 a 5\n1 b 4\n1 c 3\n2 a 1\n2 c 2\n2 b 5\n"))
+    answer = compete(data, Asked(n=1, methods=("popular",)), fresh=False)
+
+    assert "times from 1970-01-01 to 1970-01-01" in str(answer.notes[0])

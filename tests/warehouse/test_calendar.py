@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import bounded
 from shopkeeper.warehouse.calendar import (
     HOUR,
     bucket,
@@ -82,7 +83,7 @@ def test_every_hour_around_every_change_of_two_years_is_cut_alike(engine, zone):
     assert_all_agree(engine, np.array([first, last, *near], dtype=np.int64), zone)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=bounded(30), deadline=None)
 @given(start=st.integers(YEAR_1900, YEAR_2101), span=st.integers(0, 3 * 366 * 24 * HOUR), zone=st.sampled_from(ZONES),
        seed=st.integers(0, 99))
 def test_any_time_from_1900_to_2100_is_cut_alike(engine, start, span, zone, seed):

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import bounded
 from shopkeeper.errors import Damaged
 from shopkeeper.events.pseudonyms import VAULT, seal, unseal
 from shopkeeper.warehouse import compaction, index
@@ -38,7 +39,7 @@ def until_done(store):
     return steps
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=bounded(25))
 @given(st.lists(st.lists(st.integers(-400, 400), min_size=1, max_size=12), min_size=1, max_size=40))
 def test_the_same_rows_whatever_the_segments_were(tmp_path_factory, logs):
     store = Store(tmp_path_factory.mktemp("shop"))
@@ -211,7 +212,7 @@ def test_runs_of_the_index_are_merged_and_a_damaged_one_is_made_again(tmp_path, 
         assert index.verify(store.path, [one], KEYS.pseudonym) == ()
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=bounded(80))
 @given(st.lists(st.tuples(st.integers(1, 60), st.integers(1, 200_000)), min_size=1, max_size=7), st.integers(1, 4))
 def test_cuts_are_the_cheapest_of_all_ways_to_cut(days, parts):
     day, rows = np.cumsum([gap for gap, _ in days]), np.array([count for _, count in days])

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import bounded
 from shopkeeper.errors import Damaged
 from shopkeeper.shop import Shop
 from shopkeeper.warehouse import index, runs
@@ -61,7 +62,7 @@ def root(tmp_path_factory):
     return tmp_path_factory.mktemp("index")
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=bounded(150))
 @given(st.lists(names, max_size=4), names)
 def test_find_equals_a_dictionary_whatever_the_names(root, runs, asked):
     oracle, written = {}, []
@@ -75,7 +76,7 @@ def test_find_equals_a_dictionary_whatever_the_names(root, runs, asked):
     assert found.entries == sum(len(set(pairs)) for pairs in runs)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=bounded(100))
 @given(st.lists(names, min_size=2, max_size=5), names)
 def test_a_merge_is_the_union_of_its_runs_and_the_first_body_counts(root, runs, asked):
     written = [write_run(root, f"part{number}", keys_of(pairs), bodies_for(keys_of(pairs), number), KEY)
@@ -159,7 +160,7 @@ def test_an_import_merges_no_more_than_its_limit_and_compaction_merges_the_rest(
     assert [run.entries for run in merged(tmp_path, runs, "all", KEY)] == [210]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=bounded(60))
 @given(st.data())
 def test_a_flipped_bit_is_never_answered_from(root, data):
     keys = random_keys(500, seed=3)

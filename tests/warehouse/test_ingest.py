@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import bounded
 from shopkeeper.errors import BadInput, BadMapping
 from shopkeeper.events.mapping import Mapping
 from shopkeeper.events.pseudonyms import pseudonym, unseal
@@ -37,7 +38,7 @@ def kept(shop):
     return shop.engine.run(shop.engine.quarantine()).to_pylist()
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=bounded(25))
 @given(imports=st.lists(st.lists(files, min_size=1, max_size=3), min_size=1, max_size=3))
 def test_every_record_of_every_import_is_accounted_for_exactly_as_plain_python_says(imports):
     oracle = Oracle()

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import bounded
 from shopkeeper import ledger
 from shopkeeper.errors import Damaged
 from shopkeeper.shop import Shop
@@ -47,7 +48,7 @@ def test_a_whole_shop_has_no_fault_and_every_file_is_read(kept):
     assert found.unchecked == 0
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=bounded(40))
 @given(place=st.integers(0, 10**6), which=st.integers(0, 10**6))
 def test_every_flipped_bit_of_every_file_is_found(tmp_path_factory, place, which):
     store = Store(tmp_path_factory.mktemp("shop"))

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import bounded
 from shopkeeper.errors import Damaged
 from shopkeeper.warehouse import clock
 from shopkeeper.warehouse.compaction import compact
@@ -108,7 +109,7 @@ def test_the_clock_reads_only_the_newest_days(year):
             (year.path / file).write_bytes(raw)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=bounded(30))
 @given(st.lists(st.tuples(st.integers(-3000, 3000), st.booleans()), min_size=1, max_size=5), st.integers(-3500, 3500))
 def test_the_clock_is_the_last_event_that_had_happened_when_it_came(tmp_path_factory, days, until):
     store = Store(tmp_path_factory.mktemp("shop"))

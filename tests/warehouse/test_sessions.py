@@ -5,6 +5,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import bounded
 from shopkeeper.events.schema import EVENTS
 from shopkeeper.events.sessions import sessions_of
 from shopkeeper.warehouse.engine import CompilingEngine
@@ -32,7 +33,7 @@ def same_parts(left, right):
     return len(set(zip(left, right, strict=True))) == len(set(left)) == len(set(right))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=bounded(25), deadline=None)
 @given(visits=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 300)), min_size=1, max_size=40),
        gap=st.integers(1, 60))
 def test_the_expression_divides_events_as_the_arrays_do(tmp_path_factory, visits, gap):

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import bounded
 from shopkeeper.warehouse.engine import Engine
 from shopkeeper.warehouse.segments import Cutter
 from shopkeeper.warehouse.store import Store
@@ -51,7 +52,7 @@ class Oracle:
             self.conflicts.append(f"raw {record.id} {'|'.join(record.bodies)}")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=bounded(25), deadline=None)
 @given(imports=st.lists(sources, min_size=1, max_size=3))
 def test_every_record_is_stored_duplicate_or_conflict_exactly_as_a_dictionary_says(imports):
     oracle = Oracle()

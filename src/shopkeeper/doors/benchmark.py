@@ -13,8 +13,8 @@ from shopkeeper.menu import Parameter
 from shopkeeper.words import say
 
 BENCHMARK = say("Let all methods of recommending compete on a public file of interactions.")
-_PROTOCOLS = ("leave-one-out", "time-split")
-_FORMS = ("auto", "lines", "sequences", "sessions")
+PROTOCOLS = ("leave-one-out", "time-split")
+FORMS = ("auto", "lines", "sequences", "sessions")
 
 
 def prepare(to: Parser) -> None:
@@ -22,9 +22,9 @@ def prepare(to: Parser) -> None:
     to.add_argument("--data", metavar="FILE", help=to.text(say(
         "user item [time] a line, user item rating time, a typed header (.inter), or a line a customer")))
     for name, choices, help_ in (
-            ("protocol", _PROTOCOLS, say("leave-one-out: the last item of each customer tests, the one before "
+            ("protocol", PROTOCOLS, say("leave-one-out: the last item of each customer tests, the one before "
                                          "validates; time-split: the last days test, those before validate")),
-            ("form", _FORMS, say("lines; sequences: user item item …; sessions: item item …"))):
+            ("form", FORMS, say("lines; sequences: user item item …; sessions: item item …"))):
         read = parser.converter(f"--{name}", Parameter(name, "choice", choices=choices))
         to.add_argument(f"--{name}", type=read, default=choices[0], metavar="|".join(choices), help=to.text(help_))
     numbers = {"n": say("length of the lists (default: 10)"), "days": say("days of each window of a time split "

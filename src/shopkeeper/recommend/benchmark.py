@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -20,7 +19,7 @@ from shopkeeper.errors import BadInput, TooLittleHistory, UnknownName
 from shopkeeper.evidence import ExactCount, metrics
 from shopkeeper.evidence.bootstrap import resample
 from shopkeeper.evidence.metrics import Relevant
-from shopkeeper.evidence.splits import leave_last, rolling_origins
+from shopkeeper.evidence.splits import iso, leave_last, rolling_origins
 from shopkeeper.recommend.files import Published
 from shopkeeper.recommend.methods.base import Histories, Interactions, ItemSets, Method
 from shopkeeper.recommend.trials import known_methods
@@ -94,7 +93,7 @@ class Benchmark(Answer):
     """How each method did: method, recall and ndcg at n with their 95 % intervals, coverage (share of the items that
     stand in any list), novelty (bits), popularity_lift (0: lists as popular as what customers chose), calibration
     (expected error of stated probabilities; null where a method states none), train_seconds, peak_mb (of its process),
-    milliseconds (median answer for one customer), setting (chosen on validation).
+    milliseconds (median answer for one customer), setting (chosen on validation). `peak_mb` is null on Windows.
     """
 
     n: int = 10
@@ -172,8 +171,10 @@ def _notes(data: Published, asked: Asked, test: Part) -> tuple[Sentence, ...]:
     split = (say("the last item of each customer tests, the one before validates, customers with fewer than three "
                  "only teach.") if asked.protocol == "leave-one-out" else
              say("the last {days} days test, the {days} days before them validate.", days=asked.days))
-    return (say("{customers:,} customers, {items:,} items, {n:,} interactions, read as {form}.",
-                customers=log.n_customers, items=log.n_items, n=len(log), form=data.form), split,
+    times = (say("times from {first} to {last}", first=iso(int(log.when.min()))[:10],
+                 last=iso(int(log.when.max()))[:10]) if data.timed else say("no times: the order of the file"))
+    return (say("{customers:,} customers, {items:,} items, {n:,} interactions, read as {form}; {times}.",
+                customers=log.n_customers, items=log.n_items, n=len(log), form=data.form, times=times), split,
             say("all {items:,} items are ranked; {seen}", items=log.n_items, seen=seen),
             say("{n:,} customers have no test case.", n=test.left_out),
             say("settings are chosen by NDCG@{n} on validation; train seconds are of the last fit alone.", n=asked.n))
@@ -292,7 +293,12 @@ def _calibration(fitted: Any, ranked: npt.NDArray[np.int64], test: Part) -> floa
     return metrics.expected_calibration_error(chances[filled], hits[filled].astype(np.float64))
 
 
-def _peak_mb() -> float:
+def _peak_mb() -> float | None:
+    """The most memory that this process has held; None where the system does not say."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(most / (2**20 if sys.platform == "darwin" else 2**10), 1)
 

@@ -94,11 +94,9 @@ def _orders(log: Log | None) -> bool:
     return len(part) >= ORDERS * moments
 
 
-def _factors(log: Log | None, *, turned: bool = False) -> tuple[Method, ...]:
-    """Factors, where the things that are ranked are not too many."""
-    if log is not None and len(log.customers if turned else log.items) > FACTORED:
-        return ()
-    return (Factors(_orders(log)),)
+def _factors(log: Log | None) -> tuple[Method, ...]:
+    """Factors, where the items are not too many."""
+    return () if log is not None and len(log.items) > FACTORED else (Factors(_orders(log)),)
 
 
 def _next_methods(log: Log | None) -> tuple[Method, ...]:
@@ -129,8 +127,7 @@ CONTESTS: Mapping[str, Contest] = {contest.question: contest for contest in (
             settings={"neighbours": tuple(Neighbours().candidates()[:2])}),
     Contest("recommend.goes_with", lambda log: (Popular(), Together()), baskets,
             say("one item of a basket, and the others in it")),
-    Contest("recommend.audience",
-            lambda log: (Popular(), BuyAgain(), Neighbours(_orders(log)), *_factors(log, turned=True)), active_people,
+    Contest("recommend.audience", lambda log: (Popular(), BuyAgain(), Neighbours(_orders(log))), active_people,
             say("an item, and the people who took it within the window"), ("popular", "buy_again"), say("items"),
             turned=True),
 )}

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from examples import bounded
 from shopkeeper.events.readers import delimited, streams
 from shopkeeper.events.readers.base import header_names
 
-QUICK = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=bounded(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=6) | st.text(
     st.sampled_from('a"\n\r,;'), max_size=6)
 HOSTILE = st.lists(st.sampled_from(['a', 'b', ',', '"', '""', '\n', '\r\n', '\r', '1', '\0', '\xff']), max_size=60)

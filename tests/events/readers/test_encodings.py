@@ -6,12 +6,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from examples import bounded
 from shopkeeper.errors import BadInput
 from shopkeeper.events.readers.encoding import recognise
 
 TEXT = "id,name\r\n1,名字 naïve\r\n2,ё€😀\r\n"
 ROWS = [{"id": "1", "name": "名字 naïve"}, {"id": "2", "name": "ё€😀"}]
-QUICK = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=bounded(100), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.mark.parametrize("codec, mark, called", [

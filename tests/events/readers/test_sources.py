@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import bounded
 from shopkeeper.errors import BadInput, Refusal, UnknownName
 from shopkeeper.events.raw import BATCH_BYTES, BATCH_ROWS, Broken, RawBatch
 from shopkeeper.events.readers import expand, jsonlines, open_source
@@ -213,7 +214,7 @@ def part(rows: int, size: int, broken: int, start: int) -> RawBatch:
     return RawBatch(table, np.arange(start, start + rows), [Broken(-n, "json", say("no."), "r") for n in range(broken)])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=bounded(50), deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 70_000), st.integers(0, 20), st.integers(0, 100)), max_size=6))
 def test_batches_hold_every_row_once_and_no_more_than_they_may(shapes):
     parts, start = [], 0

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from examples import bounded
 from shopkeeper.errors import BadInput
 from shopkeeper.events.readers import ReadOptions, open_source
 
@@ -17,7 +18,7 @@ DICE = random.Random(0)
 ROWS = 40_000
 DATA = b"id,name\n" + b"".join(b"%d,%d\n" % (n, DICE.randrange(10**9)) for n in range(ROWS))
 SMALL = DATA[:20_000]
-QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=bounded(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def zstd(data: bytes) -> bytes:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from shopkeeper.recommend.methods.base import Histories
+from shopkeeper.recommend.methods.base import DAY, Histories
 from shopkeeper.recommend.methods.contract import NOW, small_log
 from shopkeeper.recommend.methods.factors import (
     Factors,
@@ -60,7 +60,7 @@ def test_sparse_and_dense_products_give_the_same_links():
 def test_only_the_strongest_links_of_each_item_stay_for_and_against():
     kept = strongest(np.array([[0.0, 3.0, -4.0], [0.5, 0.0, 0.5], [0.0, 0.25, 0.0]]), 1)
 
-    assert kept.toarray().tolist() == [[0, 0, -4], [0.5, 0, 0], [0, 0.25, 0]]
+    assert kept.toarray().tolist() == [[0, 0, -4], [0.5, 0, 0.5], [0, 0.25, 0]]
 
 
 def test_the_rounds_end_where_no_taste_can_be_better_alone():
@@ -129,3 +129,27 @@ def test_the_history_counts_for_itself_only_where_things_are_taken_again():
 
     assert plain.links.diagonal().max() == 0
     assert again.links.diagonal().min() > 0
+
+
+def test_whoever_is_not_known_is_given_what_was_taken_lately():
+    log = two_worlds()
+    when = np.where(log.item == 7, NOW - DAY, NOW - 200 * DAY)
+    when[np.flatnonzero(log.item == 7)[1:]] = NOW - 200 * DAY
+    log = type(log)(log.customer, log.item, when, log.basket, log.weight, 40, 10)
+    order = np.argsort(-np.bincount(log.item), kind="stable")
+
+    lately, ever = (Factors().fit(log, NOW, FactorsParams(window=window)) for window in (28, None))
+
+    assert lately.top(Histories.single([]), NOW, 1)[0].tolist() == [[7]]
+    assert ever.top(Histories.single([]), NOW, 10)[0].tolist() == [order.tolist()]
+
+
+@pytest.mark.parametrize("small", [4_000, 0])
+def test_a_method_that_has_fitted_other_settings_and_logs_gives_what_a_new_one_gives(small):
+    used, other = Factors(small=small), small_log(seed=4)
+    settings = [replace(PARAMS, recency=0.5), replace(PARAMS, ridge=2.0, shrink=1.0), replace(PARAMS, keep=3)]
+    for log in (LOG, other, LOG):
+        for params in settings:
+            ours, fresh = used.fit(log, NOW, params), Factors(small=small).fit(log, NOW, params)
+            people = Histories.of(LOG, [0, 3])
+            assert np.array_equal(ours.score(people, NOW), fresh.score(people, NOW))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeAlias
 
@@ -12,6 +13,7 @@ from scipy import sparse
 from scipy.linalg import lapack
 
 from shopkeeper.recommend.methods.base import (
+    DAY,
     Arrays,
     Because,
     Floats,
@@ -46,7 +48,8 @@ class FactorsParams:
     Closed form: `ridge` as a multiple of the mean number of customers an item has; the `keep` links of each item that
     are furthest from 0 stay; `repeats` is what an item of the history counts for itself, in units of a typical item's
     strongest link. Tastes: `dimensions` of them, fitted in `rounds`; a line of weight 1 is believed 1 + `belief` times
-    as much as a missing one; `shrink` pulls tastes to 0.
+    as much as a missing one; `shrink` pulls tastes to 0. Where nothing of that speaks, items stand by their count in
+    the last `window` days (None: ever).
     """
 
     recency: float = 0.8
@@ -58,11 +61,12 @@ class FactorsParams:
     rounds: int = 10
     belief: float = 20.0
     shrink: float = 5.0
+    window: int | None = 28
 
     def __post_init__(self) -> None:
         checked(self, {"recency": (0, 1), "last": (1, 1_000_000), "ridge": (1e-6, 1e9), "keep": (1, 1_000_000),
                        "repeats": (0, 1e6), "dimensions": (1, 4096), "rounds": (1, 1000), "belief": (0, 1e6),
-                       "shrink": (1e-6, 1e9)})
+                       "shrink": (1e-6, 1e9), "window": (1, 100_000)})
 
 
 class Factors:
@@ -85,6 +89,7 @@ class Factors:
     def __init__(self, orders: bool = False, small: int = SMALL) -> None:
         """Take `orders`, whether the log is known to be of orders (a short memory is then not tried), and `small`."""
         self.orders, self.small = orders, small
+        self._last: tuple[bytes, Any] = (b"", None)  # what was solved last: settings of asking alone share it
 
     def candidates(self) -> Sequence[FactorsParams]:
         """A short memory, for steps of a sequence; a long one, for people with habits."""
@@ -94,15 +99,25 @@ class Factors:
     def fit(self, interactions: Interactions, now: int, params: FactorsParams) -> Linear | Tastes:
         """Solve for links or for tastes, by the size of the catalogue."""
         past = interactions.before(now)
-        taken = taken_by(past)
+        taken, popularity = taken_by(past), _lately(past, now, params.window)
         if past.n_items > self.small:
-            return Tastes(counted(past), item_tastes(taken, params), params)
-        links = strongest(closed_form(taken, params.ridge), params.keep)
+            return Tastes(popularity, self._solved(taken, params, item_tastes), params)
+        links = self._solved(taken, params, lambda X, one: strongest(closed_form(X, one.ridge), one.keep))
         if params.repeats and links.nnz:
             typical = float(np.mean(links.max(axis=1).toarray()[np.diff(links.indptr) > 0]))
             own = params.repeats * typical * np.sqrt(came_back(*to_baskets(past, _WIDEST)))
             links = (links + sparse.diags(own.astype(np.float32))).tocsr()
-        return Linear(counted(past), links, params)
+        return Linear(popularity, links, params)
+
+    def _solved(self, taken: Any, params: FactorsParams, solve: Callable[[Any, FactorsParams], Any]) -> Any:
+        """What `solve` makes of a log, or what it made of the same log with the same settings of fitting before."""
+        fitting = asdict(replace(params, recency=0.0, last=1, repeats=0.0, window=None))
+        seen = hashlib.blake2b(repr((sorted(fitting.items()), taken.shape, self.small)).encode())
+        for array in (taken.data, taken.indices, taken.indptr):
+            seen.update(np.ascontiguousarray(array).tobytes())
+        if self._last[0] != seen.digest():
+            self._last = (seen.digest(), solve(taken, params))
+        return self._last[1]
 
     def restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: Meta) -> Linear | Tastes:
         """The inverse of `state` of either form."""
@@ -221,6 +236,15 @@ class Tastes(Ranking):
         return {"popularity": self.popularity, "tastes": self.tastes}, {"params": asdict(self.params)}
 
 
+def _lately(past: Interactions, now: int, window: int | None) -> Floats:
+    """The weighted count of each item within the window, and far less for what came before it, (n_items,)."""
+    ever = counted(past)
+    if window is None:
+        return ever
+    recent = counted(past.where(past.when >= now - window * DAY))
+    return np.asarray(recent + ever / (1 + ever.sum()), dtype=np.float32)
+
+
 def taken_by(past: Interactions) -> Any:
     """X (customers, n_items), sparse float64: the greatest weight of a customer's lines with an item."""
     by = np.lexsort((-past.weight, past.item, past.customer))
@@ -266,17 +290,12 @@ def _together(taken: Any) -> Wide:
 
 
 def strongest(links: Wide, keep: int) -> Any:
-    """The `keep` entries of each row that are furthest from 0, as a sparse float32 matrix; ties to the lowest columns.
-    """
-    n = len(links)
-    if keep < n:
-        order = np.argsort(-np.abs(links), axis=1, kind="stable")[:, :keep]
-        rows, columns = np.repeat(np.arange(n), keep), np.sort(order, axis=1).ravel()
-        kept = sparse.csr_matrix((links[rows, columns].astype(np.float32), (rows, columns)), shape=(n, n))
-    else:
-        kept = sparse.csr_matrix(links.astype(np.float32))
-    kept.eliminate_zeros()
-    return kept
+    """The `keep` entries of each row that are furthest from 0, sparse float32; those as far as the last all stay."""
+    if keep < len(links):
+        far = np.abs(links)
+        least = np.partition(far, -keep, axis=1)[:, -keep]
+        links = np.where(far >= least[:, None], links, 0.0)
+    return sparse.csr_matrix(links.astype(np.float32))
 
 
 def item_tastes(taken: Any, params: FactorsParams) -> Floats:
