@@ -126,8 +126,8 @@ class Likely(Answer):
 class Vectors(Answer):
     """Customers or items as points: those that lie near each other are alike in what people do.
 
-    Columns of the table: id (item id, or pseudonym), vector (its numbers), across and down (its place on the map: the two
-    directions in which the points differ most).
+    Columns of the table: id (item id, or pseudonym), vector (its numbers), across and down (its place on the map:
+    the two directions in which the points differ most).
     """
 
     def array(self) -> npt.NDArray[np.float32]:

@@ -144,7 +144,8 @@ def vectors(shop: Shop, *, of: Literal["items", "customers"] = "items", n: int =
         rows, points = represented(log, network, found.things, of, n)
     ids = (log.items if of == "items" else log.customers).ids(rows)
     across, down = on_a_map(points)
-    table = pa.table({"id": ids, "vector": list(points.astype(np.float32)), "across": across, "down": down}, schema=VECTORS)
+    numbers = list(points.astype(np.float32))
+    table = pa.table({"id": ids, "vector": numbers, "across": across, "down": down}, schema=VECTORS)
     evidence_ = found.evidence if network is not None else ExactCount(say("events with items"), len(log.interactions))
     return Vectors(title=say("Items as points") if of == "items" else say("Customers as points"), table=table,
                    evidence=evidence_, method="sequence" if network is not None else "svd",
