@@ -114,3 +114,34 @@ def test_midnight_is_that_of_the_shop_s_zone(engine):
         found[zone] = [row["unit"] for row in rows.to_pylist() if row["what"] == "on"]
 
     assert found == {"UTC": [0], "Asia/Shanghai": [1]}
+
+
+def test_a_hundred_thousand_kinds_of_event_are_counted_like_few(engine):
+    log = numbered([Did(f"p{n}", f"k{n}", n % 7, session=f"s{n}") for n in range(100_000)]
+                   + [Did("p7", "last", 9, session="s7")])
+
+    rows = acts(log)
+
+    found = engine.run(inputs.paths(rows.mutate(session=rows.session_id), "event", ["k7"], 2, forward=True, by=None))
+
+    assert found.num_rows == 100_000 + 1 + 1  # a move out of each kind, the last one's, and the path
+    path = next(row for row in found.to_pylist() if row["what"] == "path")
+    assert (path["step0"], path["step1"], path["step2"], path["visits"]) == ("k7", "last", None, 1)
+
+
+def test_paths_are_what_a_walk_through_each_visit_gives(engine):
+    log = [Did(one.who, one.event, one.at, one.id, one.who, one.device) for one in random_log(seed=5, people=80)]
+    rows = acts(log)
+
+    found = engine.run(inputs.paths(rows.mutate(session=rows.session_id), "event", ["b"], 2, forward=False, by=None))
+
+    right = {}
+    for events in plain.by_person(log).values():
+        line = [one.event for one in sorted(events, key=lambda one: (one.at, one.id))]
+        walk = [here for place, here in enumerate(line) if place == 0 or line[place - 1] != here]
+        if "b" in walk:
+            at = walk.index("b")
+            path = tuple(walk[at - k] if at >= k else None for k in range(3))
+            right[path] = right.get(path, 0) + 1
+    assert {(row["step0"], row["step1"], row["step2"]): row["visits"] for row in found.to_pylist()
+            if row["what"] == "path"} == right
