@@ -1,7 +1,6 @@
 """A Redis stream is read into a shop, each entry once, from a real Redis; what cannot be read is set aside."""
 
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -17,6 +16,7 @@ from shopkeeper.doors.streams import Position, Stream, checked
 from shopkeeper.errors import BadInput
 from shopkeeper.shop import Shop
 from shopkeeper.warehouse.collector import Collector
+from warm import warm
 
 VIEW = {"event": "view_item", "customer_id": "ann", "item_id": "i1"}
 
@@ -36,9 +36,8 @@ def broker(one_redis):
 
 def consumed(shop, broker, stream="clicks", *, more=()):
     """What `shopkeeper consume --once` says on stdout (as data) and on stderr."""
-    done = subprocess.run([sys.executable, "-m", "shopkeeper.doors.cli", "consume", str(shop), "--redis", broker.url,
-                           "--stream", stream, "--once", "--json", *more], capture_output=True, text=True, check=False,
-                          env={**os.environ, "LC_ALL": "C.UTF-8"})
+    done = warm().run(None, "consume", shop, "--redis", broker.url, "--stream", stream, "--once", "--json", *more,
+                      env={"LC_ALL": "C.UTF-8"})
     assert done.returncode in (0, 2), done.stderr
     return json.loads(done.stdout), done.stderr
 

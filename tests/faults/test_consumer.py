@@ -33,7 +33,7 @@ def test_a_consumer_that_is_killed_again_and_again_counts_each_entry_once(tmp_pa
         nursery.start(*words, faults={"stop": stop} if stop else None)
         sent += [broker.add(event="view_item", customer_id="ann", item_id=f"i{turn}") for _ in range(40)]
         if stop:
-            stopped += nursery.reached(3) is not None
+            stopped += nursery.reached(8) is not None
         else:
             time.sleep(chance.uniform(0.0, 0.4))
         code = nursery.kill()
