@@ -4,32 +4,14 @@ import shutil
 
 import pytest
 
+from killing import killed_at
 from shopkeeper import ledger
 from shopkeeper.shop import Shop
 from shopkeeper.warehouse.compaction import CROWD, compact
-from warm import warm
 
 from .test_undo import TIME, check_whole, records, state
 
-CHILD = """
-import os, sys
-from shopkeeper import ledger
-from shopkeeper.shop import Shop
-
-shop, left = Shop.open(sys.argv[1]), int(sys.argv[3])
-
-def counted(function):
-    def call(*args, **kwargs):
-        global left
-        left -= 1
-        if left < 0:
-            os.kill(os.getpid(), 9)
-        return function(*args, **kwargs)
-    return call
-
-os.fsync, os.replace = counted(os.fsync), counted(os.replace)
-ledger.undo(shop, sys.argv[2])
-"""
+OPENED = "from shopkeeper import ledger\nfrom shopkeeper.shop import Shop\nshop = Shop.open({!r})"
 
 
 @pytest.mark.slow
@@ -48,14 +30,14 @@ def test_a_kill_before_a_step_of_an_undo_leaves_the_shop_as_before_or_as_after(t
     for step in range(0, 100, 3):
         place = tmp_path / f"step{step}"
         shutil.copytree(tmp_path / "first", place)
-        done = warm().run(CHILD, place, numbers[3], step)
+        died = killed_at(step, f"ledger.undo(shop, {numbers[3]!r})", before=OPENED.format(str(place)),
+                         steps=("fsync", "replace"))
         found = Shop.open(place)
         outcomes.append(state(found) == after)
         assert outcomes[-1] or state(found) == before
         check_whole(found)
-        if done.returncode == 0:
+        if not died:
             break
-        assert done.returncode == -9
     assert outcomes[-1]
     assert outcomes == sorted(outcomes)
     assert outcomes.count(False) >= 5

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from killing import killed_at
 from shopkeeper.errors import BadInput, Damaged, NotAShop
 from shopkeeper.shop import Shop
 from shopkeeper.warehouse.backup import MARKER, back_up, restore
@@ -305,33 +306,7 @@ def test_a_link_in_a_tar_is_not_followed(shop, tmp_path):
         restore(tmp_path / "linked.tar", tmp_path / "again")
 
 
-KILLED = """
-import os, sys, tarfile
-from pathlib import Path
-left = int(sys.argv[1])
-def counted(function):
-    def call(*args, **kwargs):
-        global left
-        left -= 1
-        if left < 0:
-            os.kill(os.getpid(), 9)
-        return function(*args, **kwargs)
-    return call
-for name in ("fsync", "replace", "link", "mkdir", "open"):
-    setattr(os, name, counted(getattr(os, name)))
-tarfile.TarFile.addfile = counted(tarfile.TarFile.addfile)
-from shopkeeper.warehouse.backup import back_up, restore
-from shopkeeper.warehouse.store import Store
-{do}
-"""
-
-
-def killed_at(step, do):
-    """Run it in a process that kills itself at a step; whether it died."""
-    code = KILLED.format(do=do)
-    done = warm().run(code, step)
-    assert done.returncode in (0, -9), done.stderr
-    return done.returncode == -9
+DOING = "from shopkeeper.warehouse.backup import back_up, restore\nfrom shopkeeper.warehouse.store import Store"
 
 
 @pytest.mark.slow
@@ -340,7 +315,7 @@ def test_a_backup_that_is_killed_at_any_step_is_whole_or_refused_and_leaves_the_
     before, step, refused = files(shop.path), 0, 0
     target = tmp_path / form
     do = f"back_up(Store({str(shop.path)!r}), Path({str(target)!r}), with_keys=True)"
-    while killed_at(step, do):
+    while killed_at(step, do, before=DOING):
         assert files(shop.path) == before
         try:
             restore(target, tmp_path / "again")
@@ -362,7 +337,7 @@ def test_a_restoring_that_is_killed_at_any_step_is_a_whole_shop_or_none(shop, tm
     back_up(shop.store, tmp_path / "backup", with_keys=True)
     kept, step, none = files(tmp_path / "backup"), 0, 0
     target = tmp_path / "again"
-    while killed_at(step, f"restore(Path({str(tmp_path / 'backup')!r}), Path({str(target)!r}))"):
+    while killed_at(step, f"restore(Path({str(tmp_path / 'backup')!r}), Path({str(target)!r}))", before=DOING):
         assert files(tmp_path / "backup") == kept
         if (target / "shop.toml").exists():
             assert Shop.open(target, create=False).manifest == shop.manifest
