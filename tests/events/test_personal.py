@@ -14,6 +14,7 @@ from shopkeeper.events.schema import KINDS
 from shopkeeper.words import put
 
 MAIL, PHONE, CARD, IDENTITY = MASKS["email"], MASKS["phone"], MASKS["card"], MASKS["id"]
+ACCOUNT, MACHINE, NAME, STREET = MASKS["iban"], MASKS["ip"], MASKS["name"], MASKS["address"]
 
 
 @pytest.mark.parametrize("written, masked", [
@@ -23,6 +24,12 @@ MAIL, PHONE, CARD, IDENTITY = MASKS["email"], MASKS["phone"], MASKS["card"], MAS
     ("手机１３８００１３８０００", f"手机{PHONE}"), ("电话010-88886666", f"电话{PHONE}"),
     ("my mobile is 4155552671", f"my mobile is {PHONE}"),
     ("卡号6222 0212 3456 7890 128。", f"卡号{CARD}。"), ("3782 822463 10005", CARD), ("4111111111111111", CARD),
+    ("call 0151 234 567 89 today", f"call {PHONE} today"), ("reach me at 4155552671", f"reach me at {PHONE}"),
+    ('"ann lee"@example.org, иван7@example.ru', f"{MAIL}, {MAIL}"), ("邮箱用户@例子.中国谢谢", f"邮箱{MAIL}谢谢"),
+    ("to DE89 3704 0044 0532 0130 00 please", f"to {ACCOUNT} please"), ("gb29nwbk60161331926819", ACCOUNT),
+    ("ssn 123-45-6789", f"ssn {IDENTITY}"),
+    ("social security number 123456789", f"social security number {IDENTITY}"),
+    ("from 203.1.113.77 or 2001:4860:4860::8888", f"from {MACHINE} or {MACHINE}"),
     ("身份证11010519491231002X", f"身份证{IDENTITY}"), ("110105 19491231 002x", IDENTITY),
 ])
 def test_what_names_a_person_is_masked_and_the_words_around_it_stay(written, masked):
@@ -33,7 +40,9 @@ def test_what_names_a_person_is_masked_and_the_words_around_it_stay(written, mas
     "order no. 13800138000", "订单号：13800138000", "EAN 4006381333931", "4006381333931", "1764000000000", "1764000000",
     "2026-11-24 10:15:00", "20261124101500", "192.168.100.200", "550e8400-e29b-41d4-a716-446655440000", "logo@2x.png",
     "4111111111111112", "110105194912310021", "€1,299.00", "tracking 4111 1111 1111 1111", "@ann", "3 @ 9.99",
-    "v10.15.7",    "快递单号 6222021234567890128", "1920x1080", "iPhone 15 256",
+    "DE89370400440532013001", "order 123-45-6789", "order number 4155552671", "firmware 8.15.3.2",
+    "Chrome/120.0.0.0",
+    "10.1.2.3", "std::vector", "v10.15.7", "快递单号 6222021234567890128", "1920x1080", "iPhone 15 256",
 ])
 def test_orders_codes_times_and_prices_stay(written):
     assert mask(written) == written
@@ -58,6 +67,8 @@ def test_an_address_is_masked_in_its_query_and_its_paths_keep_their_numbers():
 
     assert mask_url(url) == (f"https://shop.example/p/13800138000?email={MAIL}&tel={PHONE}"
                              "&order=13800138000&p=2#x")
+    assert mask_url("/u/ann@example.org.png/7?ip=203.1.113.77&first_name=Ann+Lee") == (
+        f"/u/{MAIL}/7?ip={MACHINE}&first_name={NAME}")
     assert mask_url("https://shop.example/a/ann@example.org/photo@2x.png") == f"https://shop.example/a/{MAIL}/photo@2x.png"
 
 
@@ -123,10 +134,25 @@ def test_a_posted_event_is_masked_when_it_is_cleaned():
 
 def test_a_customers_table_keeps_no_address_in_its_props():
     mapping = Mapping()
-    batch = next(iter(from_records([{"customer_id": "ann", "email": "ann@example.org", "city": "Ulm"}])))
+    batch = next(iter(from_records([{"customer_id": "ann", "email": "ann@example.org", "city": "Ulm",
+                                             "name": "Ann Lee", "收货地址": "杭州市西湖区"}])))
     fitted = table_plan(mapping, "customers", batch.table.column_names, "crm")
 
     found = TableCleaner(fitted, "customers", KEYS, "crm").clean(batch)
 
-    assert found.events["props"].to_pylist() == [f'{{"city":"Ulm","email":"{MAIL}"}}']
-    assert found.hidden == Counter(email=1)
+    assert found.events["props"].to_pylist() == [
+        f'{{"city":"Ulm","email":"{MAIL}","name":"{NAME}","收货地址":"{STREET}"}}']
+    assert found.hidden == Counter(email=1, name=1, address=1)
+
+
+def test_names_and_streets_stay_out_of_any_log_and_names_of_things_stay_in():
+    told = {"first_name": "Ann", "shippingAddress1": "12 Main St", "手机": "138 0013 8000", "product_name": "Kettle",
+            "customer": {"name": "Ann Lee", "street": "Main 12"}, "thing": {"name": "Tea"}, "name": "Front page"}
+
+    found = clean([{**VIEW, **told}, {**VIEW, "event_id": "e2", "product_name": "Tea", "name": "Basket"}])
+    props = [json.loads(text) for text in found.events["props"].to_pylist()]
+
+    assert props[0] == {"first_name": NAME, "shippingAddress1": STREET, "手机": PHONE, "product_name": "Kettle",
+                        "customer.name": NAME, "customer.street": STREET, "thing.name": "Tea", "name": NAME}
+    assert props[1] == {"product_name": "Tea", "name": NAME}     # beside people's fields, a bare name is theirs
+    assert clean([{**VIEW, "name": "Basket"}]).events["props"].to_pylist() == ['{"name":"Basket"}']

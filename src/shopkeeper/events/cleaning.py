@@ -24,7 +24,7 @@ from shopkeeper.events.bodies import body_hashes, content_hashes, rest_sums
 from shopkeeper.events.hashing import Hashes, as_binary, as_hexadecimal
 from shopkeeper.events.items import Spread, expand
 from shopkeeper.events.mapping import Plan
-from shopkeeper.events.personal import masked, masked_props
+from shopkeeper.events.personal import covered, masked
 from shopkeeper.events.props import props
 from shopkeeper.events.pseudonyms import GUEST, VAULT, Keys, prefixes_of_ip, pseudonyms
 from shopkeeper.events.raw import RawBatch, decode_record, encode_records
@@ -132,17 +132,20 @@ class Cleaner:
         check(draft)
         derived = _derive(draft)
         left_over = self._left_over(draft, batch)
-        draft.columns["props"] = props(left_over, draft.n)
+        known = covered(left_over, draft.reason == "", draft.hidden)
+        draft.columns["props"] = props(known.cells, draft.n, known.instead)
         content = self._content(draft, batch)
         spread = expand(self._rows(draft, content), draft, derived)
         raw = values.flat(encode_records(batch.table)) if self.originals else pa.nulls(draft.n, pa.binary())
         came = {"file": pa.repeat(pa.scalar(self.file), draft.n), "source_line": pa.array(np.asarray(batch.line)),
                 "record": pa.array(self.next_record + np.arange(draft.n, dtype=np.int64)), "raw": raw}
         rest = rest_sums(left_over, self.keys.pseudonym) if left_over else None
-        events, hidden = masked(_events(draft, spread, _Bodies(content, rest, self.keys.pseudonym), came))
+        events, apart = _events(draft, spread, _Bodies(content, rest, self.keys.pseudonym), came)
+        events, hidden = masked(events, values.mask_of(apart.is_valid()))
         self.next_record += batch.received
         rejected = pa.concat_tables([_rejected(draft, batch, self.file), broken_rows(batch, self.file)])
-        return Cleaned(events, rejected, batch.received, draft.unread, derived, identities, hidden)
+        return Cleaned(events, rejected, batch.received, draft.unread, derived, identities,
+                       hidden + draft.hidden)
 
     def _content(self, draft: Draft, batch: RawBatch) -> Hashes | None:
         """(n, 2) what each record is named after if it has no id; None where all have one."""
@@ -283,8 +286,8 @@ class _Bodies:
         return bodies
 
 
-def _events(draft: Draft, spread: Spread, bodies: _Bodies, came: Mapping[str, Any]) -> pa.Table:
-    """The accepted rows (`STAGED`) with their digests.
+def _events(draft: Draft, spread: Spread, bodies: _Bodies, came: Mapping[str, Any]) -> tuple[pa.Table, Any]:
+    """The accepted rows (`STAGED`) with their digests, and (m,) what item lists put into their props, null for nothing.
 
     Args:
         draft: The batch.
@@ -304,7 +307,7 @@ def _events(draft: Draft, spread: Spread, bodies: _Bodies, came: Mapping[str, An
     as_said = rows.set_column(rows.column_names.index("ts"), "ts", said)
     digest = as_binary(bodies.of(as_said, apart, place, own))
     return pa.table({**{name: rows.column(name) for name in EVENTS.names}, "digest": digest, "own_id": pa.array(own),
-                     **came}, schema=STAGED)
+                     **came}, schema=STAGED), values.flat(apart)
 
 
 def _upper(codes: Any) -> Any:
@@ -410,9 +413,8 @@ class TableCleaner:
             cells = pc.if_else(good, draft.columns[self.key], None)
             draft.columns[self.key], identities = pseudonyms(cells, self.key, self.keys.pseudonym)
         rows = pa.table({name: draft.columns[name] for name in self.schema.names}, schema=self.schema).filter(good)
-        rows, hidden = masked_props(rows) if self.key == "customer_id" else (rows, Counter[str]())
         rejected = pa.concat_tables([_rejected(draft, batch, self.file), broken_rows(batch, self.file)])
-        return Cleaned(rows, rejected, batch.received, draft.unread, Counter(), identities, hidden)
+        return Cleaned(rows, rejected, batch.received, draft.unread, Counter(), identities, draft.hidden)
 
     def _draft(self, batch: RawBatch) -> Draft:
         n, constants = batch.table.num_rows, self.plan.mapping.constants
@@ -431,5 +433,9 @@ class TableCleaner:
             if bad.any():
                 draft.unread[field.name] = int(bad.sum())
                 left_over[theirs or field.name] = pc.if_else(pa.array(bad), values.text(cells), None)
-        draft.columns["props"] = props(left_over, n)
+        if self.key != "customer_id":
+            draft.columns["props"] = props(left_over, n)
+            return draft
+        known = covered(left_over, draft.has(self.key), draft.hidden, of_people=True)
+        draft.columns["props"] = props(known.cells, n, known.instead)
         return draft

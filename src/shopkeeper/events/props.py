@@ -13,12 +13,13 @@ import pyarrow.compute as pc
 from shopkeeper.events.values import by_unique, flat, mask_of, text
 
 
-def props(cells: Mapping[str, Any], n: int) -> Any:
+def props(cells: Mapping[str, Any], n: int, instead: Mapping[str, Any] | None = None) -> Any:
     """Left-over columns as JSON text.
 
     Args:
         cells: Source column -> (n,) cells; null cells are left out.
         n: Rows.
+        instead: Source column -> (n,) text that stands where its cell is null.
 
     Returns:
         (n,) text: `{"store":"330","week":1}`, names sorted, null where a row has nothing left over. Numbers and
@@ -27,7 +28,8 @@ def props(cells: Mapping[str, Any], n: int) -> Any:
     >>> props({"store": pa.array(["a\\"b", None]), "week": pa.array([1, None])}, 2).to_pylist()
     ['{"store":"a\\\\"b","week":1}', None]
     """
-    pieces = [_piece(name, flat(cells[name])) for name in sorted(cells)]
+    more = instead or {}
+    pieces = [_piece(name, flat(one[name])) for name in sorted(cells) for one in (cells, more) if name in one]
     pieces = [piece for piece in pieces if piece.null_count < n]
     if not pieces:
         return pa.nulls(n, pa.string())
