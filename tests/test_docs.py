@@ -238,7 +238,7 @@ def test_conventions_list_every_parameter_and_no_other():
     by_hand = {"files", "table", "mapping", "options", "dry_run"}
     of_records = {parameter.record for entry in MENU if not entry.by_hand for parameter in entry.parameters()} - {""}
 
-    assert listed == read_off | by_hand | of_records | {"shop", "progress", "as_of", "traffic"}
+    assert listed == read_off | by_hand | of_records | {"shop", "progress", "as_of", "traffic", "identity"}
 
 
 def _removed(shop):

@@ -46,21 +46,31 @@ def act(scope: str) -> Callable[[F], F]:
 
 
 def _marked(function: F, mark: Mark) -> F:
-    """The function, marked; its answer says how many events of bots were left out of what it looked at."""
+    """The function, marked; its answer says which of what it looked at was left out, or counted for somebody else."""
 
     @wraps(function)
     def asked(shop: Any, *args: Any, **given: Any) -> Any:
-        before = getattr(shop, "looked", 0)  # whoever asks has a shop; a function alone may be tried with anything
+        before = _looks(shop)
         answer = function(shop, *args, **given)
-        looked = isinstance(answer, Answer) and getattr(shop, "looked", 0) > before
-        gone = shop.left_out() if looked else 0
-        if not gone:
+        if not isinstance(answer, Answer) or (after := _looks(shop)) == before:
             return answer
-        return replace(answer, notes=(*answer.notes, say(
-            "{n:,} events of bots are left out; with --traffic all they count.", n=gone)))
+        gone = shop.left_out() if after[0] > before[0] else 0
+        joined = shop.joined() if after[1] > before[1] else 0
+        said = (*((say("{n:,} events of bots are left out; with --traffic all they count.", n=gone),) if gone else ()),
+                *((say("{n:,} ids of visitors count as the customers they are joined to; with --identity raw they do "
+                       "not.", n=joined),) if joined else ()))
+        return replace(answer, notes=(*answer.notes, *said)) if said else answer
 
     asked.__mark__ = mark  # type: ignore[attr-defined]
     return cast(F, asked)
+
+
+def _looks(shop: Any) -> tuple[int, int]:
+    """How often somebody was given events without those of bots, and with joined people, so far.
+
+    Whoever asks has a shop; a function alone may be tried with anything.
+    """
+    return getattr(shop, "looked", 0), getattr(shop, "followed", 0)
 
 
 class Evidence(Protocol):

@@ -29,11 +29,14 @@ from shopkeeper.events.readers import ReadOptions
 from shopkeeper.events.schema import KINDS, ROLES, TABLES, Role
 from shopkeeper.events.times import check_zone
 from shopkeeper.warehouse import clock, folding, models
-from shopkeeper.warehouse.engine import Engine
+from shopkeeper.warehouse import identity as joins
+from shopkeeper.warehouse.engine import Engine, between
 from shopkeeper.warehouse.folding import Unfolded, unfolded
+from shopkeeper.warehouse.identity import Identity
 from shopkeeper.warehouse.ingest import Received, ingest, preview
 from shopkeeper.warehouse.manifest import Manifest
 from shopkeeper.warehouse.opening import Source, Task
+from shopkeeper.warehouse.sessions import person
 from shopkeeper.warehouse.store import Store, durable_write
 from shopkeeper.warehouse.traffic import Traffic, human, left_out, ranges
 from shopkeeper.warehouse.traffic import check as check_traffic
@@ -132,9 +135,10 @@ class Shop:
     """
 
     def __init__(self, store: Store, config: ShopConfig, *, until: int | None = None,
-                 engine: type[Engine] = Engine, traffic: Traffic = "human") -> None:
+                 engine: type[Engine] = Engine, traffic: Traffic = "human", identity: Identity = "joined") -> None:
         self.store, self.config, self.until = store, config, until
         self.traffic, self.looked = traffic, 0  # how often somebody was given events without those of bots
+        self.identity, self.followed = identity, 0  # how often somebody was given events of joined people
         self.notes: tuple[Sentence, ...] = ()  # what a person should know of how it was opened
         self._engine_type = engine
         self.manifest: Manifest
@@ -143,7 +147,7 @@ class Shop:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, create: bool = True, as_of: str | datetime | None = None,
-             engine: type[Engine] = Engine, traffic: Traffic = "human") -> Shop:
+             engine: type[Engine] = Engine, traffic: Traffic = "human", identity: Identity = "joined") -> Shop:
         """Open the shop in a folder.
 
         What a service that died had acknowledged is taken into the log first; where this cannot be, `notes` says so.
@@ -154,16 +158,20 @@ class Shop:
             as_of: See the log as it stood then (UTC where no zone is given): nothing later exists.
             engine: What runs the queries.
             traffic: `human`: without the events of bots; `all`: with them.
+            identity: `joined`: what a visitor did counts for the customer that the visitor is joined to; `raw`: for
+                the visitor.
 
         Raises:
             NotAShop: There is no shop there, and none was to be made.
         """
         check_traffic(traffic)
+        joins.check(identity)
         folder = Path(path)
         if not (folder / "shop.toml").is_file():
             _found(folder, create)
         config = ShopConfig.read(folder / "shop.toml")
-        shop = cls(Store(folder), config, until=_moment(as_of), engine=engine, traffic=traffic)
+        shop = cls(Store(folder), config, until=_moment(as_of), engine=engine, traffic=traffic,
+                   identity=identity)
         shop._take_up()
         return shop
 
@@ -204,6 +212,8 @@ class Shop:
         self.manifest = self.store.manifest()
         self.engine = self._engine_type(self.path, self.manifest)
         self._left_out: int | None = None
+        self._joined: int | None = None
+        self._shares: bool | None = None
 
     def _take_up(self) -> None:
         """Fold what lies in a journal that nobody has."""
@@ -222,18 +232,63 @@ class Shop:
         """What was acknowledged and is not in this view of the log yet: it lies in the journal."""
         return unfolded(self.store, self.manifest)
 
-    def events(self, start: int | None = None, *, engine: Engine | None = None) -> Any:
+    def events(self, start: int | None = None, *, engine: Engine | None = None, joined: bool = True) -> Any:
         """The event table as an Ibis expression, from `start` (microseconds UTC) to where this shop's view ends.
 
-        Without the events of bots, unless the shop was opened with all traffic.
+        Without the events of bots, unless the shop was opened with all traffic. What a visitor did has the customer
+        whom the visitor is joined to (`facts/identity`), unless it was opened with raw identities.
 
         Args:
             start: From when on.
-            engine: An engine over a part of the shop; by default over all of it.
+            engine: An engine over a part of the shop; by default over all of it. Where several customers share a
+                device, it must have whole days.
+            joined: False: ids as they were sent.
         """
         engine = engine or self.engine
-        events = engine.events(start, self.until)
+        if not (joined and self._joins(engine)):
+            return self._people(engine.events(start, self.until), engine)
+        begin = joins.whole_days(start)
+        rows = engine.view(f"people_{self.traffic}_{begin}", lambda: self._resolved(engine, engine.events(
+            begin, self.until)))
+        self.looked += self.traffic == "human"
+        self.followed += 1
+        return between(rows, start, None)
+
+    def events_of(self, people: Sequence[str], columns: Sequence[str]) -> Any:
+        """Of `events`, all that these people did, and what others did on their devices: sooner found than among all.
+
+        Args:
+            people: Pseudonyms.
+            columns: Which are wanted.
+        """
+        events = self.engine.events(None, self.until)
+        if not self._joins(self.engine):
+            return self._people(events.filter(person(events).isin(list(people))), self.engine).select(*columns)
+        self.followed += 1
+        return self._resolved(self.engine, joins.of_people(self.engine, events, people, self.until),
+                              columns).select(*columns)
+
+    def _people(self, events: Any, engine: Engine) -> Any:
+        """Without those of bots, unless they count."""
         return human(engine, events) if self.leaves_out() else events
+
+    def _joins(self, engine: Engine) -> bool:
+        """Whether visitors are joined to customers, and count as those."""
+        return self.identity == "joined" and engine.has(joins.FACTS)
+
+    def _resolved(self, engine: Engine, events: Any, columns: Sequence[str] = ()) -> Any:
+        """With the customers whom visitors are joined to."""
+        rows = self._people(events, engine)
+        rows = rows.select(*dict.fromkeys((*columns, *joins.RESOLVING))) if columns else rows
+        if self._shares is None:
+            self._shares = joins.shares(self.engine, self.until)
+        return joins.resolved(joins.known(engine, self.until), rows, self.config.gap_minutes, sharing=self._shares)
+
+    def joined(self) -> int:
+        """How many visitors' ids count as the customer that they are joined to."""
+        if self._joined is None:
+            self._joined = joins.joined_ids(self.engine, self.until) if self.identity == "joined" else 0
+        return self._joined
 
     def leaves_out(self) -> bool:
         """Whether events of bots do not count; whoever asks leaves them out, and the answer says how many."""

@@ -1,11 +1,14 @@
+from datetime import UTC, datetime
+
+import pyarrow.compute as pc
 import pytest
 
-from shopkeeper import Shop, identity
+from shopkeeper import Shop, identity, recommend
 from shopkeeper.errors import BadInput, UnknownName
 from shopkeeper.events.pseudonyms import pseudonym
 from shopkeeper.warehouse.engine import CompilingEngine
-from shopkeeper.warehouse.identity import resolved
 from shopkeeper.warehouse.sessions import person
+from shopkeeper.warehouse.undo import undo
 
 
 def event(n, minute, anonymous, customer=None, kind="view_item", **more):
@@ -44,8 +47,7 @@ def compiling(shop):
 def who(shop):
     """Event -> its customer after the joins, under the names of the log."""
     names = {shop.person(name): name for name in ("ann", "bob", "cid")}
-    events = resolved(shop.engine, shop.events(), shop.config.gap_minutes, shop.until)
-    rows = shop.engine.run(events.select("event_id", "customer_id")).to_pylist()
+    rows = shop.engine.run(shop.events().select("event_id", "customer_id")).to_pylist()
     assert len(rows) == len(LOG)
     return {int(row["event_id"][1:]): names.get(row["customer_id"]) for row in rows}
 
@@ -72,7 +74,9 @@ def test_no_stored_event_changes_and_without_joins_nothing_is_filled(shop):
 
     identity.join(shop)
 
-    assert shop.engine.run(shop.events().order_by("event_id")).equals(before)
+    assert shop.engine.run(shop.events(joined=False).order_by("event_id")).equals(before)
+    raw = Shop.open(shop.path, identity="raw")
+    assert raw.engine.run(raw.events().order_by("event_id")).equals(before)
     assert [segment.file for segment in shop.manifest.segments] == files
 
 
@@ -153,7 +157,7 @@ def test_a_join_seen_later_is_not_known_before(shop):
     identity.join(shop)
     before = Shop.open(shop.path, as_of="2026-10-01T10:00:30Z")
 
-    events = resolved(before.engine, before.events(), 30, before.until)
+    events = before.events()
 
     assert set(before.engine.run(events.select(who=person(events)))["who"].to_pylist()) == {
         pseudonym(name, "anonymous_id", shop.keys().pseudonym) for name in ("phone", "till", "stranger")}
@@ -164,3 +168,53 @@ def test_a_guests_order_is_no_visitor(tmp_path):
     shop.ingest([event(1, 0, None, None, "purchase", order_id="o1", currency="EUR", value=1)])
 
     assert identity.report(shop).table["value"].to_pylist() == [0] * 6
+
+
+def test_a_view_from_a_time_on_says_what_the_whole_says_and_reads_no_older_days(shop):
+    shop.ingest([event(20, 0, "till"), event(21, 1, "till", "bob")])        # older days are there, too
+    shop.ingest([{**event(30, 0, "till"), "ts": "2026-09-03T10:00:00Z"}])
+    identity.join(shop)
+    whole = shop.engine.run(shop.events().order_by("event_id"))
+
+    for minute in (1, 7, 101, 401):
+        start = int(datetime(2026, 10, 1, 10 + minute // 60, minute % 60, tzinfo=UTC).timestamp()) * 1_000_000
+        later = whole.filter(pc.greater_equal(whole["ts"].cast("int64"), start))
+        assert shop.engine.run(shop.events(start).order_by("event_id")).equals(later)
+    asked = []
+    shop.engine.events = lambda *span, events=shop.engine.events: asked.append(span) or events(*span)
+    shop.events(start + 60_000_000 * 60 * 24)
+    assert asked == [(int(datetime(2026, 10, 2, tzinfo=UTC).timestamp()) * 1_000_000, None)]
+
+
+def test_what_comes_later_is_joined_as_it_comes_and_goes_with_its_import(shop):
+    identity.join(shop)
+    before = shop.engine.run(shop.engine.table("facts/identity"))
+    came = shop.ingest([event(20, 2, "tablet", "ann"), event(21, 3, "tablet")])
+
+    assert identity.of(shop, "ann").table.num_rows == 3
+    assert names_of(shop)[21] == "ann"
+    undo(shop.store, came.id, shop.keys())
+    shop.refresh()
+    assert shop.engine.run(shop.engine.table("facts/identity")).equals(before)
+
+
+def names_of(shop):
+    rows = shop.engine.run(shop.events().select("event_id", "customer_id")).to_pylist()
+    return {int(row["event_id"][1:]): {shop.person("ann"): "ann"}.get(row["customer_id"]) for row in rows}
+
+
+def test_every_answer_counts_joined_people_and_says_so_unless_raw_identities_are_asked_for(shop):
+    note = "2 ids of visitors count as the customers they are joined to; with --identity raw they do not."
+    assert shop.followed == 0
+    before = [str(one) for one in recommend.next_items(shop, "phone").notes]
+    identity.join(shop)
+
+    joined = recommend.next_items(shop, "phone")
+    raw = recommend.next_items(Shop.open(shop.path, identity="raw"), "phone")
+
+    assert note in map(str, joined.notes)
+    assert [str(one) for one in raw.notes] == before
+    assert "no customer" in before[0]
+    assert not any("no customer" in str(one) for one in joined.notes)
+    with pytest.raises(BadInput, match="identity is 'both'"):
+        Shop.open(shop.path, identity="both")

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from recommend.posted import DAY, Served, iso
-from shopkeeper import recommend
+from shopkeeper import identity, recommend
 from shopkeeper.asking import plain
 from shopkeeper.errors import BadInput, MissingTable, UnknownName
 from shopkeeper.learn import learn
-from shopkeeper.recommend import Rules
+from shopkeeper.recommend import Rules, inputs
 from shopkeeper.recommend.exposures import Exposures
 from shopkeeper.recommend.live import LiveDesk, LiveSettings
 from shopkeeper.recommend.memory import Bounds
@@ -251,3 +251,50 @@ def test_one_customer_alone_is_ranked_as_among_many_bit_for_bit(small_learned):
         alone = fitted.top(people.part(place, place + 1), log.now, 9)
         assert alone[0][0].tolist() == rows[place].tolist()
         assert alone[1][0].tolist() == scores[place].tolist()
+
+
+SHELF = [f"w{number:02d}" for number in range(40)]
+
+
+def wandering(chance, now):
+    """Three people with a phone each and a till that they share, signed in or not."""
+    for place in range(30):
+        who, device = chance.randrange(3), chance.choice(["phone", "till"])
+        record = {"event": "view_item", "event_id": f"{now}-{place}", "ts": iso(now + chance.randrange(1, DAY // 8)),
+                  "anonymous_id": "till" if device == "till" else f"phone{who}", "item_id": chance.choice(SHELF)}
+        yield record | ({"customer_id": f"m{who}"} if chance.random() < 0.3 else {})
+
+
+def unlike(served, customers):
+    """Whoever is taken by the live desk to have looked at other things than the log says."""
+    shop, rules = served.view(), Rules(exclude_seen=True)
+    return [one for one in customers if {*SHELF} - {*served.ids(one, n=99, rules=rules)}
+            != {*inputs.read_history(shop, one)[0].ids.to_pylist()}]
+
+
+@pytest.mark.parametrize("settings", [LiveSettings(), LiveSettings(bounds=Bounds(lines=25, person_lines=12))],
+                         ids=["all_in_memory", "read_on_demand"])
+def test_what_a_visitor_did_counts_for_the_customer_from_the_next_fold_on(settings, tmp_path):
+    shop, chance, now = Shop.open(tmp_path / "shop"), random.Random(5), 1_790_000_000_000_000
+    first = {"event": "login", "event_id": "v0", "ts": iso(now), "anonymous_id": "first", "customer_id": "m0"}
+    shop.ingest([first, *({"event": "view_item", "event_id": item, "ts": iso(now), "anonymous_id": "crowd",
+                           "item_id": item} for item in SHELF)])
+    identity.join(shop)
+    served, looked = Served(shop, settings), {"event": "view_item", "anonymous_id": "late", "item_id": SHELF[7]}
+    served.post({**looked, "event_id": "v1", "ts": iso(now)})
+    assert SHELF[7] in served.ids("m9", n=99, rules=Rules(exclude_seen=True))
+    served.post(*wandering(chance, now))
+    served.fold()
+    served.post(*wandering(chance, now + 1))
+    served.fold()
+    assert unlike(served, ["m0", "phone1", "till"]) == []
+    served.post({**first, "event_id": "v2", "anonymous_id": "late", "customer_id": "m9"})
+    served.fold()
+
+    assert SHELF[7] not in served.ids("m9", n=99, rules=Rules(exclude_seen=True))
+    assert unlike(served, ["m9", "late"]) == []
+    identity.split(served.view(), "late")
+    served.live.refresh(served.view())
+    assert SHELF[7] in served.ids("m9", n=99, rules=Rules(exclude_seen=True))
+    assert unlike(served, ["m9"]) == []
+    served.close()

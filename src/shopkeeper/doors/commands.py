@@ -73,6 +73,9 @@ def every() -> dict[str, Command]:
 
 _TRAFFIC = Parameter("traffic", "choice", default="human", choices=("human", "all"),
                      description=str(say("human: without the events of bots; all: with them")))
+_IDENTITY = Parameter("identity", "choice", default="joined", choices=("joined", "raw"),
+                      description=str(say("joined: visitors count as the customers they are joined to; raw: they do "
+                                          "not")))
 _DEMO = say("Build a shop from public data, and watch it become recommendations.")
 _SIMULATE = say("Write the log of a shop whose truth is known.")
 _BACKUP = say("Back a shop up, also while it is served.")
@@ -97,8 +100,9 @@ def _read_off(entry: Entry, words: str) -> Command:
         if entry.mark().kind == "question":
             to.add_argument("--as-of", dest="as_of", metavar=put(say("TIME"), to.language),
                             help=to.text(say("see the shop as it stood then; UTC where no zone is given")))
-        to.add_argument("--traffic", type=parser.converter("--traffic", _TRAFFIC), default="human",
-                        metavar="|".join(_TRAFFIC.choices), help=to.text(_TRAFFIC.description))
+        for one in (_TRAFFIC, _IDENTITY):
+            to.add_argument(f"--{one.name}", type=parser.converter(f"--{one.name}", one), default=one.default,
+                            metavar="|".join(one.choices), help=to.text(one.description))
         output.add(to)
 
     return Command(words, entry.summary, prepare, lambda found, out: _ask(entry, found, out), group)
@@ -111,7 +115,8 @@ def _ask(entry: Entry, found: Namespace, out: Output) -> None:
     names = {parameter.name for parameter in entry.parameters()}
     values = {name: tuple(value) if isinstance(value, list) else value
               for name, value in given.items() if name in names}
-    shop = Shop.open(given["shop"], create=False, as_of=given.get("as_of"), traffic=given["traffic"])
+    shop = Shop.open(given["shop"], create=False, as_of=given.get("as_of"), traffic=given["traffic"],
+                     identity=given["identity"])
     with progress.shown(out.language) as told:
         answer = call(entry.function(), shop, values, progress=told)
     out.deliver(answer)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -18,10 +18,13 @@ from shopkeeper.identity.answers import Changed
 from shopkeeper.shop import Shop
 from shopkeeper.warehouse.identity import FACTS
 from shopkeeper.warehouse.tables import declared
-from shopkeeper.words import say
+from shopkeeper.words import Sentence, say
 
 WAIT = 10.0  # seconds to wait for another writer
 Joins = dict[tuple[str, str], dict[str, Any]]
+_SAID: Mapping[str, tuple[str, Callable[[int], Sentence]]] = {
+    "join": ("joined", lambda n: say("{n:,} joins made", n=n)),
+    "split": ("split", lambda n: say("{n:,} joins undone", n=n))}
 _SHOWN = ("anonymous_id", "customer_id", "since", "until", "events", "evidence")
 
 
@@ -53,8 +56,7 @@ def join(shop: Shop, *, anonymous: str | None = None, customer: str | None = Non
     if anonymous is not None and customer is not None:
         key = (_visitor(shop, anonymous), shop.person(customer))
         after = {**before, key: {**(after.get(key) or _by_hand(shop, key)), "joined": True, "by": "hand"}}
-    asked = {"act": "identity.join", "anonymous": anonymous, "customer": customer, "dry_run": dry_run}
-    return _done(shop, before, after, True, asked)
+    return _done(shop, before, after, "join", {"anonymous": anonymous, "customer": customer, "dry_run": dry_run})
 
 
 @act("write")
@@ -83,8 +85,7 @@ def split(shop: Shop, anonymous: str, *, customer: str | None = None, dry_run: b
                           do=[say("shopkeeper identity of SHOP --customer ID")],
                           why=say("only a join can be undone."))
     after = before | {key: {**before[key], "joined": False, "by": "hand"} for key in wrong}
-    asked = {"act": "identity.split", "anonymous": anonymous, "customer": customer, "dry_run": dry_run}
-    return _done(shop, before, after, False, asked)
+    return _done(shop, before, after, "split", {"anonymous": anonymous, "customer": customer, "dry_run": dry_run})
 
 
 def _as_they_are(shop: Shop) -> Joins:
@@ -116,21 +117,23 @@ def _visitor(shop: Shop, identity: str) -> str:
     return identity if known else pseudonym(identity, "anonymous_id", shop.keys().pseudonym)
 
 
-def _done(shop: Shop, before: Joins, after: Joins, joined: bool, asked: Mapping[str, object]) -> Changed:
-    """Publish the joins, unless it is a dry run or nothing changes."""
+def _done(shop: Shop, before: Joins, after: Joins, name: Literal["join", "split"],
+          given: Mapping[str, object]) -> Changed:
+    """Publish the joins, unless it is a dry run or nothing changes; say which are new, or undone."""
+    joined, dry_run = name == "join", bool(given["dry_run"])
     changed = [row for key, row in sorted(after.items())
                if row["joined"] == joined and before.get(key, {}).get("joined") != joined]
-    dry_run = bool(asked["dry_run"])
     if not dry_run and before != after:
         now = shop.now()
         with shop.store.write("identity", WAIT) as writer:
             table = pa.Table.from_pylist([row for _, row in sorted(after.items())], schema=declared(FACTS))
             writer.commit(writer.publish(writer.manifest, FACTS, table, now))
         shop.refresh()
-    status = ("would join" if dry_run else "joined") if joined else ("would split" if dry_run else "split")
-    shown = pa.Table.from_pylist([{name: row[name] for name in _SHOWN} for row in changed],
-                                 schema=pa.schema([declared(FACTS).field(name) for name in _SHOWN]))
+    done, title = _SAID[name]
+    status = f"would {name}" if dry_run else done
+    shown = pa.Table.from_pylist([{column: row[column] for column in _SHOWN} for row in changed],
+                                 schema=pa.schema([declared(FACTS).field(column) for column in _SHOWN]))
     shown = shown.add_column(0, "status", pa.array([status] * len(changed), pa.string()))
-    title = say("{n:,} joins made", n=len(changed)) if joined else say("{n:,} joins undone", n=len(changed))
-    return Changed(title=say("Dry run: nothing was written.") if dry_run else title, table=shown, method="exact count",
-                   evidence=ExactCount(say("joins"), len(after)), asked=asked)
+    return Changed(title=say("Dry run: nothing was written.") if dry_run else title(len(changed)), table=shown,
+                   method="exact count", evidence=ExactCount(say("joins"), len(after)),
+                   asked={"act": f"identity.{name}", **given})

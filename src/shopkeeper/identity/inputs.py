@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from shopkeeper.events.pseudonyms import GUEST
 from shopkeeper.shop import Shop
-from shopkeeper.warehouse.identity import FACTS, owners, pairs, resolved
+from shopkeeper.warehouse.identity import FACTS, owners, pairs
 from shopkeeper.warehouse.tables import declared
 
 
@@ -38,7 +38,7 @@ def shapes(joins: Any) -> Any:
 
 def read_pairs(shop: Shop) -> pa.Table:
     """The pairs of ids that the log has, as `facts/identity`, all joined."""
-    found = pairs(shop.events()).mutate(joined=ibis.literal(True), by=ibis.literal("log"))
+    found = pairs(shop.events(joined=False)).mutate(joined=ibis.literal(True), by=ibis.literal("log"))
     return _sorted(shop.engine.run(found))
 
 
@@ -49,7 +49,7 @@ def read_joins(shop: Shop) -> pa.Table | None:
 
 def read_visitors(shop: Shop) -> dict[str, int]:
     """`ids`, `events`: see `visitors`."""
-    return _row(shop, visitors(shop.events()))
+    return _row(shop, visitors(shop.events(joined=False)))
 
 
 def read_shapes(shop: Shop) -> dict[str, int]:
@@ -64,16 +64,15 @@ def read_shared(shop: Shop, n: int) -> pa.Table:
 
 def read_found(shop: Shop) -> int:
     """How many events of visitors without a customer find one by the joins."""
-    events = shop.events()
-    before = _row(shop, visitors(events))["events"]
-    return before - _row(shop, visitors(resolved(shop.engine, events, shop.config.gap_minutes, shop.until)))["events"]
+    before, after = (_row(shop, visitors(shop.events(joined=joined)))["events"] for joined in (False, True))
+    return before - after
 
 
 def _joins(shop: Shop) -> Any:
     """The table of joins, or what the log would make of it."""
     if shop.engine.has(FACTS):
         return shop.engine.table(FACTS)
-    return pairs(shop.events()).mutate(joined=ibis.literal(True), by=ibis.literal("log"))
+    return pairs(shop.events(joined=False)).mutate(joined=ibis.literal(True), by=ibis.literal("log"))
 
 
 def _row(shop: Shop, expr: Any) -> dict[str, int]:

@@ -17,7 +17,6 @@ from shopkeeper.events.schema import SERVICE
 from shopkeeper.journeys import asks
 from shopkeeper.journeys.asks import Span
 from shopkeeper.shop import Shop
-from shopkeeper.warehouse import identity
 from shopkeeper.warehouse.calendar import local
 from shopkeeper.warehouse.channels import UNMARKED, channel
 from shopkeeper.warehouse.engine import between, moment
@@ -76,7 +75,7 @@ def of_shop(shop: Shop, segment: str | None, *columns: str | None) -> Any:
     Raises:
         MissingData, UnknownName: There is no such segment.
     """
-    events = identity.resolved(shop.engine, shop.events(), shop.config.gap_minutes, shop.until)
+    events = shop.events()
     more = [one for name in columns if name for one in (MARKS if name == "channel" else (name,))]
     rows = acts(events).select(*dict.fromkeys((*KEPT, *more)))
     if segment is None:
@@ -223,7 +222,7 @@ def read_dropped(shop: Shop, found: Any) -> pa.Table:
     table = shop.engine.run(found)
     if table["session_id"].null_count == 0:
         return table
-    some = acts(identity.resolved(shop.engine, shop.events(), shop.config.gap_minutes, shop.until))
+    some = acts(shop.events())
     whom = ibis.memtable(pa.table({"_whom": table["who"].unique()}))
     mine = some.semi_join(whom, [some.who == whom._whom])
     mine = cut(mine.filter(mine.session_id.isnull()), shop.config.gap_minutes)

@@ -22,11 +22,13 @@ from shopkeeper.recommend.rules import Shelf
 from shopkeeper.represent.vocabulary import Vocabulary
 from shopkeeper.shop import Shop
 from shopkeeper.warehouse.engine import Engine, moment
+from shopkeeper.warehouse.identity import meant
 from shopkeeper.warehouse.sessions import sessions
 from shopkeeper.words import say
 
 # How much one event says about what a person wants, by the role of its kind.
 WEIGHTS: Mapping[str, float] = {"interest": 0.2, "intent": 0.6, "conversion": 1.0}
+FEW = ("event_id", "event", "ts", "customer_id", "anonymous_id", "session_id", "order_id", "item_id")  # `few` looks at
 
 
 @dataclass(frozen=True)
@@ -255,11 +257,12 @@ def read_history(shop: Shop, identity: str) -> tuple[History, str]:
             three that has a history is meant.
 
     Returns:
-        The history, and the person's pseudonym; the customer's where there is no history.
+        The history, and the person's pseudonym; the customer's where there is no history. A visitor who is joined to
+        a customer is that customer.
     """
-    key = shop.keys().pseudonym
-    names = names_of(identity, key)
-    events = shop.events()
+    names = names_of(identity, shop.keys().pseudonym)
+    names = meant(shop.engine, names, shop.until) if shop.identity == "joined" else names
+    events = shop.events_of(names, FEW)
     mine = events.filter(ibis.coalesce(events.customer_id, events.anonymous_id).isin(names))
     table = shop.engine.run(few(mine, shop.config.roles))
     known = set(table["person"].unique().to_pylist())

@@ -37,6 +37,7 @@ from shopkeeper.represent.vocabulary import Vocabulary
 from shopkeeper.shop import Shop
 from shopkeeper.warehouse import clock
 from shopkeeper.warehouse.engine import Engine
+from shopkeeper.warehouse.identity import FACTS as JOINS
 from shopkeeper.warehouse.manifest import Manifest
 from shopkeeper.words import Sentence, put, say
 
@@ -182,7 +183,7 @@ class LiveDesk:
     def in_memory(self, customer: str, rules: Rules | None = None) -> bool:
         """Whether `next_items` can answer without reading the log."""
         priced = rules is not None and (rules.price_min is not None or rules.price_max is not None)
-        return not (priced and self._money is None) and self._memory.holds(self._names(customer))
+        return not (priced and self._money is None) and self._memory.holds(self._memory.meant(self._names(customer)))
 
     def next_items(self, customer: str, *, n: int = 10, rules: Rules | None = None, because: bool = False,
                    language: str = "en") -> Shown:
@@ -203,8 +204,9 @@ class LiveDesk:
         if rules is not _NONE:
             check_tables(self._catalogue.tables.__contains__, self._currency, rules, str(self._shop.path))
         names = self._names(customer)
-        made, person = self._memory.find(names)
-        seat, arm = self._seat(names[0])
+        meant = self._memory.meant(names)
+        made, person = self._memory.find(meant)
+        seat, arm = self._seat(next((name for name in meant if name not in names), names[0]))
         histories = seat.over(made)
         wanted = Wanted(n, rules, self._now)
         ranked = rank(seat.desk, seat.shelf, histories, wanted)
@@ -273,7 +275,7 @@ class LiveDesk:
         """
         fresh = _fresh(shop, self._manifest)
         nothing = fresh is not None and not fresh.manifest.segments
-        if not nothing:
+        if not nothing or shop.manifest.tables.get(JOINS) != self._manifest.tables.get(JOINS):
             self._memory.refresh(shop, fresh)
         catalogue = Catalogue.read(shop, self._catalogue, fresh)
         now = shop.now() if fresh is None else (0 if nothing else clock.latest(fresh))

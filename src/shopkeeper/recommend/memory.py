@@ -2,7 +2,8 @@
 
 What the log has got is held in a few runs of arrays, merged as they grow; only what no fold has stored yet is held
 event by event. Whoever does not fit within the bounds is read from the log when asked about. What is given for a person
-is equal to `inputs.read_history` over a log that holds the same events: the same lines in the same order.
+is equal to `inputs.read_history` over a log that holds the same events: the same lines in the same order. A visitor who
+becomes known as a customer is that customer from the next `refresh` on.
 """
 
 from __future__ import annotations
@@ -13,20 +14,24 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import ibis
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shopkeeper.recommend.inputs import WEIGHTS, few, people
+from shopkeeper.recommend.inputs import FEW, WEIGHTS, few, people
 from shopkeeper.recommend.past import HEAVY, Line, Lines, Made, Order, Past, merged
 from shopkeeper.represent.vocabulary import Vocabulary
 from shopkeeper.shop import Shop
 from shopkeeper.warehouse.engine import Engine
+from shopkeeper.warehouse.identity import FACTS as JOINS
+from shopkeeper.warehouse.identity import Joined, whole_days
 
 BATCH = 1 << 18       # lines read at a time
 RUN = 1 << 19         # lines that are put in order at once when all is read
 MOST_FRESH = 500_000  # rows of new segments that are taken in beside what is held; for more, all is read again
+MOST_APART = 20_000   # people whose lines must be read from the log; for more, all is read again
 MINUTE = 60_000_000   # microseconds
 _EMPTY = (np.zeros(0, np.int32), np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.int64))
 
@@ -70,6 +75,9 @@ class Memory:
         self._lately: frozenset[str] = frozenset()  # events that the newest fold stored: they may yet be told of
         self._outside: OrderedDict[str, list[Line]] = OrderedDict()  # read from the log for who is not held
         self._made: OrderedDict[str, Made] = OrderedDict()
+        self._joined = Joined(shop.engine)
+        self._also: dict[str, list[str]] = {}     # customer -> visitors who they are, held under their own ids
+        self._apart: set[str] = set()             # people some of whose lines are held under somebody else
         self._cached = 0
         self._version = 0
         self._order = Order(np.zeros(0, np.int32), shop.config.gap_minutes * MINUTE)
@@ -91,6 +99,7 @@ class Memory:
     def saw(self, person: str, lines: Sequence[Line]) -> None:
         """Take what a person did just now; an event that is here already, or in the newest fold, changes nothing."""
         with self._lock:
+            person = self._joined.owner(person) or person
             fresh = [line for line in lines if line.event_id not in self._waiting
                      and line.event_id not in self._lately]
             if not fresh:
@@ -100,6 +109,10 @@ class Memory:
             self._seen.setdefault(person, []).extend(fresh)
             self._waiting.update((line.event_id, person) for line in fresh)
             self._forget(person)
+
+    def meant(self, names: Sequence[str]) -> list[str]:
+        """These names, a visitor's replaced by the customer's where that is all one; each once."""
+        return list(dict.fromkeys(self._joined.owner(name) or name for name in names))
 
     def holds(self, names: Iterable[str]) -> bool:
         """Whether the history of whoever is meant by these names can be given without reading the log."""
@@ -129,7 +142,7 @@ class Memory:
         """
         if fresh is not None and sum(one.rows for one in fresh.manifest.segments) <= MOST_FRESH:
             self._arrived(shop, fresh)
-            if not len(self) > (1 + self.bounds.seen_share) * self.bounds.lines:
+            if len(self._apart) <= MOST_APART and not len(self) > (1 + self.bounds.seen_share) * self.bounds.lines:
                 return
         self._read_again(shop)
 
@@ -153,10 +166,17 @@ class Memory:
     # ---------------------------------------------------------------------------------------------------- inside
 
     def _held(self, name: str) -> bool:
-        return self.whole or any(run.row(name) >= 0 for run in self._runs)
+        return name not in self._apart and (self.whole or any(run.row(name) >= 0 for run in self._runs))
 
     def _known(self, name: str) -> bool:
-        return bool(self._seen.get(name) or self._outside.get(name)) or any(run.row(name) >= 0 for run in self._runs)
+        return bool(self._seen.get(name) or self._outside.get(name) or self._there(name))
+
+    def _there(self, name: str) -> list[tuple[Past, int]]:
+        """Where the lines of somebody are held: runs and rows in them."""
+        if not self._held(name):
+            return []
+        names = [name, *self._also.get(name, ())]
+        return [(run, row) for run in self._runs for one in names if (row := run.row(one)) >= 0]
 
     def _history(self, name: str) -> Made:
         while True:
@@ -177,7 +197,7 @@ class Memory:
 
     def _put_together(self, name: str) -> Made:
         seen = self._seen.get(name, [])
-        there = [(run, row) for run in self._runs if (row := run.row(name)) >= 0]
+        there = self._there(name)
         if len(there) == 1 and not seen:
             run, row = there[0]
             return run.made(row)
@@ -220,7 +240,7 @@ class Memory:
             self._cached -= len(made) + 1
 
     def _from_log(self, shop: Shop, name: str) -> list[Line]:
-        events = shop.events()
+        events = shop.events_of([name], FEW)
         mine = events.filter((events.customer_id == name) | (events.customer_id.isnull()
                                                              & (events.anonymous_id == name)))
         return _lines(shop.engine, few(mine, shop.config.roles)).get(name, [])
@@ -230,6 +250,8 @@ class Memory:
         stored = frozenset(fresh.run(fresh.events().select("event_id"))["event_id"].to_pylist())
         table = fresh.run(few(shop.events(engine=fresh), shop.config.roles))
         touched = table["person"].unique()
+        joined = Joined(shop.engine) if shop.engine.manifest.tables.get(JOINS) != self._joined.file else self._joined
+        moved, apart = self._changed(shop, fresh, joined)
         names = touched.take(pc.sort_indices(touched))
         chosen = _encoded(names)
         if not self.whole:
@@ -238,8 +260,43 @@ class Memory:
         lines = self._taken(table, names)
         runs = self._with(Past.of(chosen, lines, self._ordered())) if len(lines.when) else self._runs
         with self._lock:
-            self._shop, self._version, self._runs = shop, self._version + 1, runs
-            self._settle(stored, touched.to_pylist())
+            self._shop, self._version, self._runs, self._joined = shop, self._version + 1, runs, joined
+            for visitor, customer in moved:
+                self._also.setdefault(customer, []).append(visitor)
+            self._apart |= apart
+            self._settle(stored, {*touched.to_pylist(), *apart, *(name for pair in moved for name in pair)})
+            self._hand_over()
+
+    def _changed(self, shop: Shop, fresh: Engine, joined: Joined) -> tuple[list[tuple[str, str]], set[str]]:
+        """Visitors whose lines are a customer's from now on, and people whose lines must be read from the log.
+
+        On a shared device, the events of a day say whose the others of that day are.
+        """
+        if joined.file is None and self._joined.file is None:
+            return [], set()
+        moved, apart = joined.since(self._joined)
+        if not self.whole:
+            moved, apart = [], apart.union(name for pair in moved for name in pair)
+        rows = fresh.events()
+        seen = fresh.run(rows.group_by("anonymous_id").aggregate(first=rows.ts.min()))
+        shared = joined.shared(seen["anonymous_id"].drop_null().to_pylist())
+        if shared:
+            mine = seen.filter(pc.is_in(seen["anonymous_id"], pa.array(shared)))
+            first = whole_days(pc.min(mine["first"].cast(pa.int64())).as_py())
+            events = shop.events(first, joined=False)
+            on = ibis.memtable(pa.table({"_on": pa.array(shared, pa.string())}))
+            here = events.semi_join(on, [events.anonymous_id == on["_on"]])
+            apart = apart.union(shared, shop.engine.run(here.select("customer_id").distinct())[
+                "customer_id"].drop_null().to_pylist())
+        return moved, apart
+
+    def _hand_over(self) -> None:
+        """What was seen of a visitor who is known as a customer by now is the customer's."""
+        for visitor in [name for name in self._seen if self._joined.owner(name)]:
+            customer, lines = self._joined.owner(visitor) or visitor, self._seen.pop(visitor)
+            self._seen.setdefault(customer, []).extend(lines)
+            self._waiting.update((line.event_id, customer) for line in lines)
+            self._forget(customer)
 
     def _with(self, run: Past) -> tuple[Past, ...]:
         """The runs with a further one: each is more than twice as long as the next."""
@@ -265,10 +322,13 @@ class Memory:
     def _read_again(self, shop: Shop) -> None:
         """Read everything anew; what the log has is no longer kept beside it."""
         runs, whole = self._read(shop)
-        stored = self._stored(shop)
+        stored, joined = self._stored(shop), Joined(shop.engine)
         with self._lock:
-            self._shop, self._runs, self.whole = shop, runs, whole
+            self._shop, self._runs, self.whole, self._joined = shop, runs, whole, joined
+            self._also.clear()
+            self._apart.clear()
             self._settle(self._lately | stored, ())
+            self._hand_over()
             self._cached, self._version = 0, self._version + 1
             self._made.clear()
             self._outside.clear()

@@ -81,6 +81,20 @@ class Engine:
         """All rejected records as an Ibis table (`tables.QUARANTINE`)."""
         return self._read("quarantine", self.manifest.quarantine, QUARANTINE)
 
+    def view(self, name: str, build: Callable[[], Any]) -> Any:
+        """An expression under a name, as an Ibis table: what stands on it is not put into the engine's words again.
+
+        Args:
+            name: The same name is the same expression, for as long as this engine lives.
+            build: Makes it the first time; over stored tables alone.
+        """
+        if name not in self._tables:
+            table = build().as_table()
+            sql = _known_sql(table.op())
+            self._guarded(lambda: self._connected().execute(f'CREATE OR REPLACE VIEW "{name}" AS {sql}'))
+            self._tables[name] = ibis.table(table.schema(), name=name)
+        return self._tables[name]
+
     def run(self, expr: Any) -> pa.Table:
         """The result of an expression, as a table."""
         schema = expr.as_table().schema().to_pyarrow()
@@ -145,6 +159,16 @@ class CompilingEngine(Engine):
                  threads: int | None = None) -> None:
         super().__init__(path, manifest, memory=memory, threads=threads)
         self.compiled: list[str] = []
+
+    def view(self, name: str, build: Callable[[], Any]) -> Any:
+        """Compile to Spark SQL what stands under the name, then keep it."""
+
+        def compiled() -> Any:
+            expr = build()
+            self.compiled.append(to_spark_sql(expr))
+            return expr
+
+        return super().view(name, compiled)
 
     def run(self, expr: Any) -> pa.Table:
         """Compile to Spark SQL, then run.

@@ -334,6 +334,10 @@ class Writer:
         Raises:
             ValueError: It names a file that is not there.
         """
+        if "facts/identity" in manifest.tables:  # it follows the log
+            from shopkeeper.warehouse.identity import kept_up
+
+            manifest = kept_up(self, manifest)
         before, named = self.manifest, manifest.named()
         sizes = self._sizes(manifest)
         gone = {**before.retired, **dict.fromkeys(before.named(), int(self.store.now()))}

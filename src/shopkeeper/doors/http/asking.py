@@ -68,15 +68,16 @@ class Asking:
 
     async def _question(self, call: Call, entry: Entry, parameters: tuple[Parameter, ...]) -> Reply:
         return await self.answered(call, entry, parameters, await self.given(
-            call, (*parameters, values.AS_OF, values.TRAFFIC)))
+            call, (*parameters, *values.VIEW)))
 
     async def answered(self, call: Call, entry: Entry, parameters: tuple[Parameter, ...],
                        given: dict[str, object]) -> Reply:
-        """Ask a question with what was given, `as_of` and `traffic` among it."""
-        as_of, traffic = given.pop("as_of", None), given.pop("traffic", None)
+        """Ask a question with what was given, the view (`values.VIEW`) among it."""
+        as_of, traffic, identity = (given.pop(one.name, None) for one in values.VIEW)
         values.complete(given, parameters)
         answer = await self.service.ask(entry, given, as_of if isinstance(as_of, datetime) else None,
-                                        traffic="all" if traffic == "all" else "human")
+                                        traffic="all" if traffic == "all" else "human",
+                                        identity="raw" if identity == "raw" else "joined")
         return delivered(answer, call)
 
     async def _act(self, call: Call, entry: Entry, parameters: tuple[Parameter, ...]) -> Reply:

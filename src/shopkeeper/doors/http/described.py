@@ -126,7 +126,7 @@ def _of_menu(entry: Entry) -> list[Operation]:
         return [Operation("POST", path, name, entry.room, entry.summary, entry.mark().scope or "admin",
                           entry.parameters(), in_body=True, columns=columns)]
     hot = (BECAUSE,) if (entry.room, entry.name) == NAME else ()
-    also = (*entry.parameters(), values.AS_OF, values.TRAFFIC, *hot)
+    also = (*entry.parameters(), *values.VIEW, *hot)
     return [Operation("GET", path, name, entry.room, entry.summary, "read", also, columns=columns),
             Operation("POST", path, f"{name}_by_body", entry.room, entry.summary, "read", also, in_body=True,
                       columns=columns)]

@@ -9,7 +9,7 @@ from shopkeeper.doors.http.asking import Asking, wants_csv
 from shopkeeper.doors.http.door import Call
 from shopkeeper.doors.http.parts import Heard
 from shopkeeper.doors.http.refusals import JSON, Reply
-from shopkeeper.doors.http.values import AS_OF, TRAFFIC, complete
+from shopkeeper.doors.http.values import VIEW, complete
 from shopkeeper.menu import MENU, Entry, Parameter
 from shopkeeper.recommend import Rules
 from shopkeeper.recommend.live import LiveDesk
@@ -36,14 +36,15 @@ class Hot:
         self.asking, self.entry = asking, entry()
         self.desk, self.heard = desk
         self.parameters = self.entry.parameters()
-        self._all = (*self.parameters, AS_OF, TRAFFIC, BECAUSE)
+        self._all = (*self.parameters, *VIEW, BECAUSE)
         self._of_rules = frozenset(one.name for one in self.parameters if one.record)
 
     async def __call__(self, call: Call) -> Reply:
         """Answer."""
         given = await self.asking.given(call, self._all)
         because = bool(given.pop("because", False))
-        if "as_of" in given or given.get("traffic") == "all" or wants_csv(call.headers.get(b"accept", b"")):
+        plain = "as_of" not in given and given.get("traffic") != "all" and given.get("identity") != "raw"
+        if not plain or wants_csv(call.headers.get(b"accept", b"")):
             return await self.asking.answered(call, self.entry, self.parameters, given)
         complete(given, self.parameters)
         return Reply(200, await self._shown(call, given, because), JSON)

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from shopkeeper.asking import Answer
 from shopkeeper.doors.http.logs import Log
@@ -28,11 +28,20 @@ from shopkeeper.menu import Entry, call
 from shopkeeper.shop import Shop
 from shopkeeper.warehouse.collector import Arrived, Collector, Ticket
 from shopkeeper.warehouse.compaction import due
+from shopkeeper.warehouse.identity import Identity
 from shopkeeper.warehouse.traffic import Traffic
 from shopkeeper.words import say
 
 JOBS = "shopkeeper.doors.http.jobs"
 _TICK = 0.25  # seconds between two looks at what is due
+
+
+class _View(NamedTuple):
+    """What is seen of the log, as `Shop.open` takes it."""
+
+    as_of: datetime | None = None
+    traffic: Traffic = "human"
+    identity: Identity = "joined"
 
 
 class Service:
@@ -302,7 +311,7 @@ class Service:
     # What is asked
 
     async def ask(self, entry: Entry, given: Mapping[str, object], as_of: datetime | None = None, *,
-                  traffic: Traffic = "human") -> Answer:
+                  traffic: Traffic = "human", identity: Identity = "joined") -> Answer:
         """Ask a question of the menu, over everything that was acknowledged before it.
 
         Args:
@@ -310,6 +319,7 @@ class Service:
             given: Values by parameter name.
             as_of: See the log as it stood then.
             traffic: Without the events of bots, or with them.
+            identity: Whether visitors count as the customers that they are joined to.
 
         Raises:
             TooMany: Too many questions wait. Refusal: The question's own.
@@ -317,7 +327,7 @@ class Service:
         self._let_in()
         try:
             await self._fold_first()
-            answer: Answer = await self._in(self._asking, self._answer, entry, given, as_of, traffic)
+            answer: Answer = await self._in(self._asking, self._answer, entry, given, _View(as_of, traffic, identity))
         finally:
             self._asked -= 1
         left = self.collector.pending.records
@@ -339,9 +349,8 @@ class Service:
         with suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(folding), self.settings.fresh_seconds)
 
-    def _answer(self, entry: Entry, given: Mapping[str, object], as_of: datetime | None, traffic: Traffic) -> Answer:
-        plain = as_of is None and traffic == "human"
-        shop = self.shop if plain else Shop.open(self.shop.path, create=False, as_of=as_of, traffic=traffic)
+    def _answer(self, entry: Entry, given: Mapping[str, object], view: _View) -> Answer:
+        shop = self.shop if view == _View() else Shop.open(self.shop.path, create=False, **view._asdict())
         answer: Answer = call(entry.function(), shop, given)
         return answer
 

@@ -19,6 +19,10 @@ AS_OF = Parameter("as_of", "datetime",
                   description=str(say("see the shop as it stood then; UTC where no zone is given")))
 TRAFFIC = Parameter("traffic", "choice", choices=("human", "all"),
                     description=str(say("human: without the events of bots; all: with them")))
+IDENTITY = Parameter("identity", "choice", choices=("joined", "raw"),
+                     description=str(say("joined: visitors count as the customers they are joined to; raw: they do "
+                                         "not")))
+VIEW = (AS_OF, TRAFFIC, IDENTITY)  # what is seen of the log, for every question
 _YES, _NO = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 _FIELDS = 1000  # values in one query string
 _LONGEST = 10_000  # characters of one text
