@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -18,6 +18,7 @@ from typing import Any, Literal, Protocol, TypeVar, cast
 
 import pyarrow as pa
 
+from shopkeeper.errors import BadInput
 from shopkeeper.words import Sentence, put, say, word
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -65,12 +66,24 @@ def _marked(function: F, mark: Mark) -> F:
     return cast(F, asked)
 
 
+<<<<<<< HEAD
 def _looks(shop: Any) -> tuple[int, int]:
     """How often somebody was given events without those of bots, and with joined people, so far.
 
     Whoever asks has a shop; a function alone may be tried with anything.
     """
     return getattr(shop, "looked", 0), getattr(shop, "followed", 0)
+=======
+def one_of(name: str, value: object, choices: Sequence[str]) -> None:
+    """Refuse what is none of the words that a parameter takes.
+
+    Raises:
+        BadInput: It is none.
+    """
+    if value not in choices:
+        raise BadInput(say("{name} is {value}; it must be one of {names}.", name=name, value=repr(value)[:80],
+                           names=", ".join(choices)), do=[say("{example}", example=f"--{name} {choices[0]}")])
+>>>>>>> 1a7a341 (Keep posted records that do not fit a dialect whole, undo joins with their import, and judge gaps by a kind's own rhythm)
 
 
 class Evidence(Protocol):

@@ -11,7 +11,7 @@ PARAMETERS = (
     Parameter("share", "float"), Parameter("on", "date"), Parameter("at", "datetime"),
     Parameter("form", "choice", choices=("wide", "long")), Parameter("items", "texts", record="rules"),
     Parameter("exclude_seen", "bool", default=False, record="rules"), Parameter("sorted", "bool", default=True),
-    Parameter("map", "pairs"),
+    Parameter("map", "pairs"), Parameter("kinds", "pairs"),
 )
 
 
@@ -51,6 +51,7 @@ def test_each_kind_of_parameter_is_read():
     (("--on", "31/10"), "--on needs a day, and got '31/10'.\n  Try:  --on 2026-10-31"),
     (("--at", "noon"), "--at needs a time, and got 'noon'.\n  Try:  --at 2026-10-31T18:30"),
     (("--form", "tall"), "--form needs one of wide, long, and got 'tall'.\n  Try:  --form wide"),
+    (("--kinds", "sale"), "--kinds needs NAME=NAME, and got 'sale'.\n  Try:  --kinds sale=purchase"),
     (("--map", "visitorid"), "--map needs NAME=NAME, and got 'visitorid'.\n  Try:  --map customer_id=visitorid"),
     (("--n",), "--n needs a value.\n  Try:  shopkeeper recommend next-items --help"),
     (("--items",), "--items needs at least one value.\n  Try:  shopkeeper recommend next-items --help"),

@@ -3,6 +3,7 @@
 import pytest
 
 from events.taking import BUY, VIEW, reasons, rows
+from shopkeeper import Shop
 from shopkeeper.events.mapping import Mapping
 from shopkeeper.events.rules import OTHER_REASONS, RULES, advice
 
@@ -28,6 +29,7 @@ BROKEN = [
     ("negative_price", "price", {**VIEW, **EURO, "price": -0.01}),
     ("negative_price", "price", {**VIEW, **EURO, "list_price": "-1"}),
     ("negative_quantity", "quantity", {**BUY, "quantity": -1}),
+    ("bad_rating", "rating", {**VIEW, "rating": 99}), ("bad_rating", "rating", {**VIEW, "rating": -1}),
     ("bad_currency", "currency", {**VIEW, "currency": "EURO"}), ("bad_currency", "currency", {**VIEW, "currency": "€"}),
     ("missing_currency", "currency", {**VIEW, "price": 1, "currency": None}),
     ("missing_currency", "currency", {**BUY, "shipping": 1, "currency": None}),
@@ -66,3 +68,12 @@ def test_what_lacks_nothing_required_is_stored(record):
 def test_an_unknown_kind_is_known_once_the_mapping_or_the_shop_says_so():
     assert rows({**VIEW, "event": "pv"}, mapping=Mapping(kinds={"pv": "view_item"}))[0]["event"] == "view_item"
     assert reasons({**VIEW, "event": "play"}) == [("unknown_kind", "event")]
+
+
+def test_a_rating_that_no_scale_has_is_set_aside_and_one_of_ten_is_not(tmp_path):
+    said = [{"event": "review", "event_id": f"r{rating}", "ts": "2026-03-01T10:00:00Z", "customer_id": "ann",
+             "item_id": "tea", "rating": rating} for rating in (-1, 0, 4.5, 10, 99)]
+
+    done = Shop.open(tmp_path / "s").ingest(said)
+
+    assert (done.stored, dict(done.reasons)) == (3, {"bad_rating": 2})

@@ -150,7 +150,7 @@ def test_a_reason_that_no_record_has_is_refused(shop):
     reasons = ledger.quarantine(shop).parts["reasons"]["reason"].to_pylist()
     assert str(refusal.value) == (
         "nothing was quarantined for 'ugly'.\n"
-        f"  Try:  one of: {', '.join(reasons)}\n"
+        + "".join(f"  Try:  --reason {name}\n" for name in reasons[:5]) +
         "  Why:  reasons are counted over every import.")
 
 
@@ -203,6 +203,24 @@ def test_an_import_answers_with_where_its_records_ended(tmp_path):
     assert dry.parts["preview"].num_rows == 2
     assert pc.sum(dry.table["records"]).as_py() == 3
     assert (dry.to_dict()["dry_run"], done.to_dict()["dry_run"]) == (True, False)
+
+
+def test_a_reason_is_refused_by_a_command_that_works_where_nothing_was_quarantined(tmp_path):
+    with pytest.raises(UnknownName, match="Try:  shopkeeper account SHOP"):
+        ledger.quarantine(Shop.open(tmp_path / "s"), reason="ugly")
+
+
+def test_an_account_by_what_there_is_not_is_refused(shop):
+    with pytest.raises(BadInput, match="by is 'zzz'; it must be one of import, day, source, dialect"):
+        ledger.account(shop, by="zzz")
+
+
+def test_an_import_names_its_dialect_to_programs(tmp_path):
+    calls = [{"type": "page", "messageId": "m", "anonymousId": "a", "timestamp": "2026-03-01T10:00:00Z"}]
+
+    done = ledger.ingest(Shop.open(tmp_path / "s"), (calls,))
+
+    assert done.to_dict()["dialects"] == {"table": "segment"}
 
 
 @pytest.mark.parametrize("by", ["day", "source", "dialect"])

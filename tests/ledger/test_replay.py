@@ -2,7 +2,10 @@
 
 import json
 
+import pytest
+
 from shopkeeper import ledger
+from shopkeeper.errors import Damaged
 from shopkeeper.events.mapping import Mapping
 from shopkeeper.ledger import Fix
 from shopkeeper.shop import Shop
@@ -178,3 +181,52 @@ def test_replay_and_undo_hold_after_compactions(tmp_path):
     ledger.undo(shop, numbers[2])
     check_account(shop)
     check_whole(shop)
+
+
+def test_a_dry_run_says_what_is_known_already_and_what_is_in_conflict(tmp_path):
+    shop = Shop.open(tmp_path / "s")
+    shop.ingest([event(1), event(2)], received_at=TIME)
+    odd = [{**event(n), "event": "levitate"} for n in (1, 2, 3, 3, 4)]
+    odd[1]["item_id"], odd[4]["event_id"] = "another", None
+    shop.ingest(odd, received_at=TIME)
+    fix = Fix(kinds={"levitate": "view_item"})
+
+    before = shop.store.manifest()
+    said = ledger.replay(shop, fix=fix, dry_run=True)
+
+    assert outcomes(said) == {"stored": 2, "duplicate": 2, "conflict": 1}
+    assert shop.store.manifest() == before
+    assert outcomes(ledger.replay(shop, fix=fix)) == outcomes(said)
+    check_account(shop)
+
+
+def test_a_dry_run_that_cannot_ask_the_index_is_refused(tmp_path):
+    shop = Shop.open(tmp_path / "s")
+    shop.ingest(records(0), received_at=TIME)
+    for run in shop.manifest.index:
+        path = shop.path / run.file
+        path.write_bytes(path.read_bytes()[: len(path.read_bytes()) // 2])
+
+    with pytest.raises(Damaged, match="shopkeeper ingest SHOP FILE makes it again"):
+        ledger.replay(shop, fix=Fix(kinds={"levitate": "view_item"}), dry_run=True)
+
+
+def test_a_field_that_does_not_fit_a_dialect_is_named_and_the_record_comes_in_when_another_fills_its_column(tmp_path):
+    file = tmp_path / "calls.jsonl"
+    file.write_text("\n".join(json.dumps({
+        "type": "track", "event": "Order Completed", "messageId": f"m{n}", "userId": "u", "timestamp": f"2026-03-0{n}",
+        "properties": {"order_id": f"o{n}", "revenue": worth, "total": 7, "currency": "EUR", "product_id": "tea"}})
+        for n, worth in ((1, 5), (2, "a lot"), (3, 6))))
+    shop = Shop.open(tmp_path / "s")
+    shop.ingest(file, received_at=TIME)
+    row, = shop.engine.run(shop.engine.quarantine()).to_pylist()
+    assert (row["reason"], row["field"]) == ("dialect", "properties.revenue")
+    assert outcomes(ledger.replay(shop)) == {"stored": 0, "duplicate": 0, "dialect": 1}
+
+    said = ledger.replay(shop, reason="dialect", fix=Fix(columns={"value": "properties.total"}))
+
+    assert outcomes(said) == {"stored": 1, "duplicate": 0}
+    kept = {row["event_id"]: row for row in shop.engine.run(shop.engine.events()).to_pylist()}
+    assert kept["m2"]["value"] == 7
+    assert json.loads(kept["m2"]["props"])["properties.revenue"] == "a lot"
+    check_account(shop)

@@ -5,7 +5,7 @@ import random
 import pyarrow.parquet as pq
 import pytest
 
-from shopkeeper import ledger
+from shopkeeper import identity, ledger
 from shopkeeper.errors import BadInput, UnknownName
 from shopkeeper.events.pseudonyms import unseal
 from shopkeeper.shop import Shop
@@ -181,4 +181,39 @@ def test_any_order_of_imports_compactions_and_undos_leaves_what_a_plain_loop_lea
         shop.refresh()
         rows = shop.engine.run(shop.engine.events()).to_pylist() if known else []
         assert sorted(row["event_id"] for row in rows) == sorted(set().union(*known.values()))
+    check_whole(shop)
+
+
+def test_joins_that_only_the_import_spoke_for_go_with_it_and_others_count_what_is_left(tmp_path):
+    def met(number, who, phone, day):
+        return event(number, who, day, anonymous_id=phone, event="login", item_id=None)
+
+    shop = Shop.open(tmp_path / "s")
+    shop.ingest([met(1, "ann", "phone a", 1), met(2, "bob", "phone b", 2)], received_at=TIME)
+    identity.join(shop)
+    before = shop.engine.run(shop.engine.table("facts/identity")).to_pylist()
+    second = shop.ingest([met(3, "ann", "phone a", 3), met(4, "cat", "phone b", 4), met(5, "dan", "phone d", 5)],
+                         received_at=TIME).id
+    identity.join(shop)
+    identity.join(shop, anonymous="phone d", customer="dan")
+    assert len(shop.engine.run(shop.engine.table("facts/identity"))) == 4
+
+    said = ledger.undo(shop, second)
+
+    after = shop.engine.run(shop.engine.table("facts/identity")).to_pylist()
+    hand = [row for row in after if row["by"] == "hand"]
+    assert [row for row in after if row["by"] == "log"] == before
+    assert [(row["events"], row["joined"]) for row in hand] == [(0, True)]
+    assert "1 joins of visitors to customers are gone: nothing else spoke for them." in map(str, said.notes)
+    check_whole(shop)
+
+
+def test_an_index_that_is_found_damaged_is_made_again_and_that_is_said(tmp_path):
+    shop, numbers = opened(tmp_path / "s", [records(0), records(100)])
+    path = shop.path / shop.manifest.index[0].file
+    path.write_bytes(path.read_bytes()[:-9])
+
+    said = ledger.undo(shop, numbers[1])
+
+    assert "the index of events was damaged; it was made again from the segments." in map(str, said.notes)
     check_whole(shop)

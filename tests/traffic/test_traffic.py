@@ -137,7 +137,8 @@ def test_labelling_twice_writes_nothing_the_second_time_and_a_dry_run_never(mixe
 
     plain = copy_of(people, "plain")
     traffic.label(plain)
-    assert not plain.engine.has("facts/traffic")
+    assert plain.engine.run(plain.engine.table("facts/traffic")).num_rows == 0
+    assert not any("nobody has been labelled" in str(note) for note in traffic.report(plain).notes)
 
 
 def test_labels_of_those_who_left_before_the_span_stay(mixed, copy_of):
@@ -253,3 +254,10 @@ def test_a_burst_of_copied_reviews_is_shown_with_its_reasons_and_no_honest_one(t
 def test_none_cannot_be_shown(people, ask):
     with pytest.raises(BadInput, match="n is 0; it must be at least 1"):
         ask(people, n=0)
+
+
+def test_a_label_that_there_is_not_is_refused_and_so_is_a_span_by_its_own_name(people):
+    with pytest.raises(BadInput, match="label is 'zz'; it must be one of bot, agent, suspect"):
+        traffic.people(people, label="zz")
+    with pytest.raises(BadInput, match=r"within is -1; it must be at least 1\.\n  Try:  --within 30"):
+        traffic.clicks(people, within=-1)

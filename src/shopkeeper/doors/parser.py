@@ -225,6 +225,13 @@ def _number(text: str) -> float:
     return value
 
 
+def _pair(flag: str) -> str:
+    """What a flag that takes pairs takes, for example."""
+    if flag.startswith("--kind"):
+        return "sale=purchase"
+    return "event=purchase" if flag.startswith("--constant") else "customer_id=visitorid"
+
+
 class Pairs(argparse.Action):
     """`name=text` several times, gathered in one dictionary."""
 
@@ -237,6 +244,6 @@ class Pairs(argparse.Action):
             if not (name and sign):
                 raise BadInput(say("{flag} needs {needs}, and got {text}.", flag=option_string or "",
                                    needs=say("NAME=NAME"), text=repr(text)),
-                               do=[say("{example}", example=f"{option_string} customer_id=visitorid")])
+                               do=[say("{example}", example=f"{option_string} {_pair(str(option_string))}")])
             found[name] = value
         setattr(namespace, self.dest, found)

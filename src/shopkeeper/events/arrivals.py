@@ -6,9 +6,12 @@ is called, is the same: its clocks are those of its own request, and its fields 
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -28,12 +31,30 @@ from shopkeeper.events.readers.jsonlines import JsonLines
 from shopkeeper.events.readers.text import bad_encoding
 from shopkeeper.events.rules import Draft
 from shopkeeper.events.schema import MAPPABLE, TABLES, TIME, Role
-from shopkeeper.words import say
+from shopkeeper.words import Sentence, say
 
 EVENT_NAMES = frozenset({*MAPPABLE, "items"})  # what a field of a posted event can be
 RECORD_BYTES = 1 << 20                         # a longer record is quarantined as `too_large`
 NO_TIME = np.iinfo(np.int64).min
 Numbers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """What does not fit the dialect of a posted record.
+
+    Attributes:
+        field: Of the sender.
+        detail: For people: a sentence as JSON text.
+        event_id: The sender's name for the record, where it says one.
+    """
+
+    field: str
+    detail: str
+    event_id: str | None = None
+
+
+NO_MISFITS: Mapping[int, Misfit] = MappingProxyType({})
 
 
 @dataclass
@@ -46,6 +67,7 @@ class Requests:
         place: (n,) its place there, from 1.
         number: (n,) its own number, growing with receipt.
         received_at, sent_at: (n,) the clocks of its request, microseconds UTC; `NO_TIME` where it does not say.
+        unfit: Index of a record -> what does not fit its dialect.
     """
 
     texts: list[bytes]
@@ -54,15 +76,16 @@ class Requests:
     number: Numbers
     received_at: Numbers
     sent_at: Numbers
+    unfit: Mapping[int, Misfit] = field(default_factory=dict)
 
     @classmethod
     def of(cls, texts: Sequence[bytes], received_at: int, sent_at: int | None, *, request: int = 0,
-           number: int = 0) -> Requests:
+           number: int = 0, unfit: Mapping[int, Misfit] = NO_MISFITS) -> Requests:
         """One request whose first record has this number."""
         n = len(texts)
         sent = NO_TIME if sent_at is None else sent_at
         return cls(list(texts), np.full(n, request), np.arange(1, n + 1), np.arange(number, number + n),
-                   np.full(n, received_at), np.full(n, sent))
+                   np.full(n, received_at), np.full(n, sent), unfit)
 
     @classmethod
     def joined(cls, parts: Sequence[Requests]) -> Requests:
@@ -70,9 +93,15 @@ class Requests:
         one = parts[0]
         if len(parts) == 1:
             return one
-        return cls([text for part in parts for text in part.texts],
-                   *(np.concatenate([getattr(part, name) for part in parts])
-                     for name in ("request", "place", "number", "received_at", "sent_at")))
+        starts = accumulate((len(part.texts) for part in parts), initial=0)
+        unfit = {start + place: one for start, part in zip(starts, parts, strict=False)
+                 for place, one in part.unfit.items()}
+
+        def of(name: str) -> Numbers:
+            return np.concatenate([getattr(part, name) for part in parts])
+
+        return cls([text for part in parts for text in part.texts], of("request"), of("place"), of("number"),
+                   of("received_at"), of("sent_at"), unfit)
 
 
 @dataclass(frozen=True)
@@ -188,6 +217,11 @@ def _parts(requests: Requests) -> Iterator[RawBatch]:
         if len(text) > RECORD_BYTES:
             detail = say("the record is longer than {limit:,} bytes.", limit=RECORD_BYTES)
             reader.reject(Broken(index, "too_large", detail, record))
+            continue
+        if index in requests.unfit:
+            one = requests.unfit[index]
+            reader.reject(Broken(index, "dialect", Sentence.from_dict(json.loads(one.detail)), record,
+                                 field=one.field))
             continue
         yield from reader.add(record, index)
         if index % 4096 == 4095:

@@ -346,7 +346,7 @@ def _rejected(draft: Draft, batch: RawBatch, file: str) -> pa.Table:
 def broken_rows(batch: RawBatch, file: str) -> pa.Table:
     """What a reader could not even parse, as quarantine rows."""
     return pa.Table.from_pylist([
-        {"file": file, "source_line": one.line, "reason": one.reason, "field": None,
+        {"file": file, "source_line": one.line, "reason": one.reason, "field": one.field,
          "detail": json.dumps(one.detail.to_dict(), ensure_ascii=False), "record": one.record}
         for one in batch.broken], schema=REJECTED)
 

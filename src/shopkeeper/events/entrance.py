@@ -89,6 +89,8 @@ _Whole = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _Number = _Whole | float | None
 _Positive = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | Annotated[float, msgspec.Meta(ge=0)] | None
 
+_Rating = Annotated[int, msgspec.Meta(ge=0, le=10)] | Annotated[float, msgspec.Meta(ge=0, le=10)] | None
+
 
 class _Item(msgspec.Struct, gc=False):
     """An item of a posted event, as far as it decides; other fields are kept in props, whatever they are."""
@@ -137,7 +139,7 @@ class _Posted(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, gc=False
     creative: str | None = None
     treatment: str | None = None
     propensity: _Number = None
-    rating: _Number = None
+    rating: _Rating = None
     text: str | None = None
     url: str | None = None
     referrer: str | None = None
@@ -229,7 +231,7 @@ class Fast:
     def request(self, records: bytes, received_at: int, sent_at: int | None) -> Sequence[Event | None] | None:
         """The events of a request; None for one that only the cleaner can judge; None for all where it is not plain."""
         tidy = _tidiness(records)
-        if tidy is None:
+        if tidy is None or (len(records) > RECORD_BYTES and _has_large(records)):
             return None
         posted = _decoded(records)
         if posted is None:
@@ -346,6 +348,14 @@ class Fast:
                 return False
             if not currency and (item.price, item.list_price, item.item_discount) != (None, None, None):
                 return False
+        return True
+
+
+def _has_large(records: bytes) -> bool:
+    """Whether some record of a request is too large, or that cannot be told."""
+    try:
+        return any(len(memoryview(one)) > RECORD_BYTES for one in _ARRAY.decode(records))
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return True
 
 

@@ -62,7 +62,8 @@ class Plan:
 Strictness = Literal["all", "needed", "nothing"]
 
 
-def plan(mapping: Mapping, names: Sequence[str], source: str, *, strict: Strictness = "all") -> Plan:
+def plan(mapping: Mapping, names: Sequence[str], source: str, *, strict: Strictness = "all",
+         dialect: str | None = None) -> Plan:
     """Fit a mapping to the columns of a source of events.
 
     Args:
@@ -72,6 +73,7 @@ def plan(mapping: Mapping, names: Sequence[str], source: str, *, strict: Strictn
         strict: `all`: every mapped column must be there. `needed`: only what every event needs (the first batch of a
             source whose records differ; `check_seen` looks after the rest at its end). `nothing`: what is not there is
             absent, and the records are judged one by one (its later batches).
+        dialect: In which the source is read; what a refusal advises keeps it.
 
     Raises:
         BadMapping: A name is unknown on either side, or nothing gives the kind, the time or an identity.
@@ -80,18 +82,18 @@ def plan(mapping: Mapping, names: Sequence[str], source: str, *, strict: Strictn
     if strict == "nothing":
         return Plan(mapping, columns, tuple(n for n in names if n not in columns.values()))
     given = set(columns) | set(mapping.constants)
-    _require(given, {"event"}, names, source, say("--constant event=purchase"))
-    _require(given, {"ts", "client_ts"}, names, source, None)
+    _require(given, {"event"}, names, source, say("--constant event=purchase"), dialect)
+    _require(given, {"ts", "client_ts"}, names, source, None, dialect)
     if mapping.constants.get("event") not in NEEDS_NOBODY:
-        _require(given, {"customer_id", "anonymous_id", "order_id"}, names, source, None)
+        _require(given, {"customer_id", "anonymous_id", "order_id"}, names, source, None, dialect)
     if "line" in given:
-        _require(given, {"event_id"}, names, source, None)
+        _require(given, {"event_id"}, names, source, None, dialect)
     has_money = bool(given & set(MONEY_COLUMNS))
     if has_money and "currency" not in given and mapping.currency is None:
         raise BadMapping(
             say("{source} has money ({columns}) and no currency.", source=source,
                 columns=", ".join(sorted(given & set(MONEY_COLUMNS)))),
-            do=[say("--currency EUR"), say("--map currency=THEIR_COLUMN")],
+            do=[say("--currency EUR"), _mapped("currency", "THEIR_COLUMN", dialect)],
             why=say("money without a currency cannot be added up."))
     return Plan(mapping, columns, tuple(n for n in names if n not in columns.values()))
 
@@ -164,16 +166,24 @@ def spelling(name: str) -> str:
     return re.sub(r"[\s\-]+", "_", name.strip().lower())
 
 
-def _require(given: set[str], any_of: set[str], names: Sequence[str], source: str, extra: Sentence | None) -> None:
+def _mapped(ours: str, theirs: str, dialect: str | None) -> Sentence:
+    """The flags that map a column; alone, `--map` would say that the source is in no dialect."""
+    if dialect is None:
+        return say("--map {ours}={theirs}", ours=ours, theirs=theirs)
+    return say("--dialect {dialect} --map {ours}={theirs}", dialect=dialect, ours=ours, theirs=theirs)
+
+
+def _require(given: set[str], any_of: set[str], names: Sequence[str], source: str, extra: Sentence | None,
+             dialect: str | None = None) -> None:
     if given & any_of:
         return
-    hints = [say("--map {ours}={theirs}", ours=ours, theirs=theirs)
+    hints = [_mapped(ours, theirs, dialect)
              for ours in sorted(any_of) for theirs in _hinted(ours, names)]
     steps = [*hints, *([extra] if extra is not None else [])]
     raise BadMapping(
         say("nothing in {source} fills {needed}; its columns are {names}.", source=source,
             needed=" / ".join(sorted(any_of)), names=", ".join(names)),
-        do=steps or [say("--map {ours}={theirs}", ours=sorted(any_of)[0], theirs="THEIR_COLUMN")],
+        do=steps or [_mapped(sorted(any_of)[0], "THEIR_COLUMN", dialect)],
         why=say("every event needs a kind, a time and somebody or something it belongs to."))
 
 

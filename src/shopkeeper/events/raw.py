@@ -37,6 +37,7 @@ class Broken:
         record: The original text. Bytes that are no text stand as `\\xNN`. Of a record that is too large, the first
             64 KiB.
         spill: The file that holds the whole record where `record` holds only its head.
+        field: What it is about, as the source calls it; None where that is no single field.
     """
 
     line: int
@@ -44,6 +45,7 @@ class Broken:
     detail: Sentence
     record: str
     spill: Path | None = None
+    field: str | None = None
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from shopkeeper.events.values import Mask, mask_of, nothing, spans
 from shopkeeper.words import Sentence, say
 
 LONGEST_ID = 512  # bytes
+BEST_RATING = 10.0  # of whatever scale: most have five stars, some ten points
 _SPACE, _DELETE = 0x20, 0x7F  # bytes: the first that is printed, and one above that is not
 _CURRENCY = re.compile("[A-Z]{3}")
 Codes = npt.NDArray[np.int32]
@@ -184,6 +185,12 @@ def _negative_quantity(draft: Draft) -> Mask:
     return draft.below("quantity") & draft.kind_in(frozenset({"purchase", "add_to_cart"}))
 
 
+def _bad_rating(draft: Draft) -> Mask:
+    if "rating" not in draft.columns:
+        return nothing(draft.n)
+    return draft.below("rating") | mask_of(pc.greater(draft.columns["rating"], BEST_RATING))
+
+
 def _unreadable(name: str) -> Callable[[Draft], Mask]:
     return lambda draft: draft.unreadable.get(name, nothing(draft.n))
 
@@ -215,6 +222,8 @@ RULES: tuple[Rule, ...] = (
          lambda draft: draft.below("price") | draft.below("list_price")),
     Rule("negative_quantity", "quantity", say("a purchase of fewer than no units: send returns as kind refund."),
          _negative_quantity),
+    Rule("bad_rating", "rating", say("a rating lies outside 0 to 10: write one of another scale as 85/100 in a file of "
+                                     "reviews, or send it as a number of stars."), _bad_rating),
     Rule("bad_currency", "currency", say("the currency is no three-letter ISO 4217 code."), _bad_currency),
     Rule("missing_currency", "currency", say("there is money and no currency: --currency EUR."),
          lambda draft: _has_money(draft) & ~draft.has("currency")),

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+<<<<<<< HEAD
 import re
 from collections.abc import Callable, Mapping
+=======
+from collections.abc import Mapping
+>>>>>>> 1a7a341 (Keep posted records that do not fit a dialect whole, undo joins with their import, and judge gaps by a kind's own rhythm)
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -11,7 +15,6 @@ import pyarrow as pa
 
 from shopkeeper.asking import act
 from shopkeeper.errors import BadInput, UnknownName
-from shopkeeper.events.pseudonyms import pseudonym
 from shopkeeper.evidence import ExactCount
 from shopkeeper.identity import inputs
 from shopkeeper.identity.answers import Changed
@@ -54,7 +57,7 @@ def join(shop: Shop, *, anonymous: str | None = None, customer: str | None = Non
     before = _as_they_are(shop)
     after = _of_log(shop, before)
     if anonymous is not None and customer is not None:
-        key = (_visitor(shop, anonymous), shop.person(customer))
+        key = (inputs.visitor(shop, anonymous), shop.person(customer))
         after = {**before, key: {**(after.get(key) or _by_hand(shop, key)), "joined": True, "by": "hand"}}
     return _done(shop, before, after, "join", {"anonymous": anonymous, "customer": customer, "dry_run": dry_run})
 
@@ -76,7 +79,7 @@ def split(shop: Shop, anonymous: str, *, customer: str | None = None, dry_run: b
         UnknownName: The id is joined to no such customer.
         ShopBusy: Another process writes to this shop.
     """
-    before, who = _as_they_are(shop), _visitor(shop, anonymous)
+    before, who = _as_they_are(shop), inputs.visitor(shop, anonymous)
     before = before or _of_log(shop, {})
     owner = None if customer is None else shop.person(customer)
     wrong = [key for key, row in before.items() if key[0] == who and owner in (None, key[1]) and row["joined"]]
@@ -112,6 +115,7 @@ def _keyed(table: pa.Table) -> Joins:
     return {(row["anonymous_id"], row["customer_id"]): row for row in table.to_pylist()}
 
 
+<<<<<<< HEAD
 def _visitor(shop: Shop, identity: str) -> str:
     known = re.fullmatch(r"a_[a-z2-7]{24}", identity)
     return identity if known else pseudonym(identity, "anonymous_id", shop.keys().pseudonym)
@@ -121,6 +125,10 @@ def _done(shop: Shop, before: Joins, after: Joins, name: Literal["join", "split"
           given: Mapping[str, object]) -> Changed:
     """Publish the joins, unless it is a dry run or nothing changes; say which are new, or undone."""
     joined, dry_run = name == "join", bool(given["dry_run"])
+=======
+def _done(shop: Shop, before: Joins, after: Joins, joined: bool, asked: Mapping[str, object]) -> Changed:
+    """Publish the joins, unless it is a dry run or nothing changes."""
+>>>>>>> 1a7a341 (Keep posted records that do not fit a dialect whole, undo joins with their import, and judge gaps by a kind's own rhythm)
     changed = [row for key, row in sorted(after.items())
                if row["joined"] == joined and before.get(key, {}).get("joined") != joined]
     if not dry_run and before != after:

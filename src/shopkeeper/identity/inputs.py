@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import ibis
 import pyarrow as pa
 
-from shopkeeper.events.pseudonyms import GUEST
+from shopkeeper.events.pseudonyms import GUEST, pseudonym
 from shopkeeper.shop import Shop
 from shopkeeper.warehouse.identity import FACTS, owners, pairs
 from shopkeeper.warehouse.tables import declared
+
+
+def visitor(shop: Shop, identity: str) -> str:
+    """The pseudonym of a visitor: of an id as the log has it, or of a pseudonym itself."""
+    known = re.fullmatch(r"a_[a-z2-7]{24}", identity)
+    return identity if known else pseudonym(identity, "anonymous_id", shop.keys().pseudonym)
 
 
 def visitors(events: Any) -> Any:

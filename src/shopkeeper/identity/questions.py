@@ -46,7 +46,7 @@ def of(shop: Shop, customer: str) -> Known:
 
     Args:
         shop: An opened shop; only read.
-        customer: A customer as you know it, or a pseudonym (`c_...`, `a_...`).
+        customer: A customer or a visitor's id as you know it, or a pseudonym (`c_...`, `a_...`).
 
     Returns:
         The joins, those that were undone among them.
@@ -56,8 +56,8 @@ def of(shop: Shop, customer: str) -> Known:
     """
     joins = inputs.read_joins(shop)
     joins = inputs.read_pairs(shop) if joins is None else joins
-    who = shop.person(customer)
-    mine = joins.filter(pc.or_(pc.equal(joins["customer_id"], who), pc.equal(joins["anonymous_id"], who)))
+    mine = joins.filter(pc.or_(pc.equal(joins["customer_id"], shop.person(customer)),
+                               pc.equal(joins["anonymous_id"], inputs.visitor(shop, customer))))
     if not mine.num_rows:
         raise UnknownName(say("nothing joins {customer} to another id.", customer=customer),
                           do=[say("shopkeeper identity report SHOP")],

@@ -114,13 +114,14 @@ def replay(shop: Shop, *, reason: str | None = None, fix: Fix = NOTHING, dry_run
         shop: An opened shop.
         reason: Only records with this reason.
         fix: What is said of them now.
-        dry_run: Only say how they would be read; nothing is compared with the past.
+        dry_run: Only say what would become of them; nothing is written.
 
     Returns:
         What became of each that was tried: stored, duplicate, or the reason for which it stays.
 
     Raises:
         BadMapping: What is said makes no sense. ShopBusy: Another process writes to this shop.
+        Damaged: A dry run finds the index of events damaged.
     """
     mapping = Mapping(fix.columns, fix.kinds, fix.constants, fix.time_zone, None, fix.currency, fix.order_rule)
     again = replaying.Again(Entrance(shop.config.roles, shop.keys(), ranges(shop.path)), reason, mapping)
@@ -178,7 +179,9 @@ def _said_of_undo(gone: undoing.Undone) -> tuple[Sentence, ...]:
              say("what was learned, and the files of a backup, stay as they are until the next learn and backup.")]
     if gone.table:
         notes.append(say("{table} is as it was before.", table=gone.table))
+    if gone.joins:
+        notes.append(say("{n:,} joins of visitors to customers are gone: nothing else spoke for them.", n=gone.joins))
     if gone.later:
         notes.append(say("{names} came later and met records known already; what this import had brought first is gone "
                          "with it, and is stored when it comes again.", names=", ".join(one.id for one in gone.later)))
-    return tuple(notes)
+    return (*notes, *gone.notes)

@@ -20,6 +20,7 @@ _FINDINGS = {
     "jump": say("jump"), "clock": say("clock"), "currency": say("currency"), "sum": say("sum of an order"),
     "order_twice": say("order twice"), "repeat": say("repeat"), "not_in_catalogue": say("not in the catalogue"),
     "unjoined": say("unknown request"), "quantity": say("quantity"), "unit": say("unit of a price")}
+_MEASURES = {"guest orders": say("guest orders")}  # those that not every shop has
 _FAULTS = {"missing": say("missing"), "another size": say("another size"), "another content": say("another content")}
 
 
@@ -40,8 +41,9 @@ class Ingested(Answer):
             "received": done.received, "stored": done.stored, "duplicate": done.duplicate,
             "quarantined": done.quarantined, "lines": done.lines, "reasons": dict(done.reasons),
             "mapped": dict(done.mapped), "unmapped": list(done.unmapped), "unread": dict(done.unread),
-            "derived": dict(done.derived), "notes": [put(note, language) for note in done.notes], "import": done.id,
-            "asked": plain(self.asked), "dry_run": done.id is None,
+            "derived": dict(done.derived), "dialects": dict(done.dialects),
+            "notes": [put(note, language) for note in done.notes], "import": done.id, "asked": plain(self.asked),
+            "dry_run": done.id is None,
             **({"preview": rows(done.preview)} if done.preview is not None else {}),
         }
 
@@ -89,7 +91,7 @@ class Description(Answer):
 
     def cells(self, language: str = "en") -> tuple[list[str], list[list[str]]]:
         """Measure and value, whichever form it has."""
-        body = [[word(row["measure"], language),
+        body = [[put(_MEASURES.get(row["measure"], word(row["measure"], language)), language),
                  row["detail"] if row["value"] is None else f"{row['value']:,.0f} {row['detail'] or ''}".rstrip()]
                 for row in self.table.to_pylist()]
         return [word("measure", language), word("value", language)], body

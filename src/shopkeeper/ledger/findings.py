@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -19,6 +19,7 @@ from shopkeeper.ledger import inputs
 from shopkeeper.ledger.answers import Quality
 from shopkeeper.ledger.silences import FEWEST_DAYS, Span, jumps, silences
 from shopkeeper.shop import Shop
+from shopkeeper.warehouse.manifest import Import
 from shopkeeper.words import Sentence, put, say
 
 Severity = Literal["error", "warning", "note"]
@@ -93,7 +94,7 @@ def quality(shop: Shop) -> Quality:
     title = say("{errors:,} errors, {warnings:,} warnings, {notes:,} notes", errors=worst["error"],
                 warnings=worst["warning"], notes=worst["note"]) if found else say("Nothing wrong was found")
     return Quality(title=title, table=table, parts={"silences": _silent(spans), "days": _days(by_hour)},
-                   evidence=ExactCount(say("stored events"), shop.manifest.events), method="exact count",
+                   evidence=ExactCount(say("stored events"), sum(by_hour["events"].to_pylist())), method="exact count",
                    asked={"question": "ledger.quality"}, advices=tuple(one.advice for one in found))
 
 
@@ -128,22 +129,31 @@ def _weight(share: float, *, grave: bool) -> Severity:
 
 def _imports(shop: Shop) -> Iterator[Finding]:
     """What the account says: fields that nobody mapped, records that were set aside."""
-    events = [one for one in shop.manifest.imports if one.table == "events"]
-    unmapped = Counter(name for one in events for name in one.unmapped)
-    for name, _ in unmapped.most_common(20):
-        received = sum(one.received for one in events if name in one.unmapped)
-        yield Finding("unmapped", "note", name, received, None, None,
-                      say("the field is kept in props; if it means something here, ingest with --map OURS={name}.",
-                          name=name))
+    events = inputs.imports_until(shop)
+    kept = Counter[str]()
+    for one in events:
+        kept.update(one.kept or dict.fromkeys(one.unmapped, one.received))  # of old imports nobody counted
+    total = sum(one.received for one in events)
+    for name, count in kept.most_common(20):
+        if count:
+            yield Finding("unmapped", "note", name, count, count / total, None, _mapping_of(name, events))
     reasons = Counter[str]()
     for one in events:
         reasons.update(one.reasons)
-    total = sum(one.received for one in events)
     for reason, count in reasons.most_common():
         share = count / total if total else 0.0
         yield Finding("quarantined", _weight(share, grave=True), reason, count, share, None,
                       say("shopkeeper quarantine SHOP --reason {reason} says why; after a fix, shopkeeper replay SHOP.",
                           reason=reason))
+
+
+def _mapping_of(name: str, events: Sequence[Import]) -> Sentence:
+    """How a field that nobody mapped comes to mean something: as the last import that had it was read."""
+    last = [one for one in events if name in one.unmapped][-1]
+    flags = say("--dialect {dialect} --map OURS={theirs}", dialect=last.dialects[0], theirs=name) if len(
+        last.dialects) == 1 else say("--map OURS={theirs}", theirs=name)
+    return say("the field is kept in props; if it means something here: shopkeeper undo SHOP {number}, then ingest the "
+               "file again with {flags}.", number=last.id, flags=flags)
 
 
 def _counted(shop: Shop, rules: Mapping[str, Limit]) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import ibis
@@ -104,6 +105,12 @@ def in_journal(waiting: Unfolded) -> tuple[Import, ...]:
         return ()
     return (Import(id="journal", at="", sources=("journal",), table="", received=waiting.records, stored=waiting.stored,
                    duplicate=waiting.duplicate, quarantined=waiting.quarantined, lines=0),)
+
+
+def imports_until(shop: Shop) -> list[Import]:
+    """The imports of events that had come by the end of this view of the log."""
+    return [one for one in shop.manifest.imports if one.table == "events" and (
+        shop.until is None or datetime.fromisoformat(one.at).timestamp() * 1e6 < shop.until)]
 
 
 def together(entries: Sequence[Import], by: str) -> tuple[Import, ...]:

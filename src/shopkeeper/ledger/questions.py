@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
-from shopkeeper.asking import question
+from shopkeeper.asking import one_of, question
 from shopkeeper.errors import BadInput, UnknownName
 from shopkeeper.events import rules
 from shopkeeper.evidence import ExactCount
@@ -111,9 +111,13 @@ def account(shop: Shop, *, by: Literal["import", "day", "source", "dialect"] = "
     Returns:
         A row an import, oldest first; at last what was acknowledged and still lies in the journal.
 
+    Raises:
+        BadInput: `by` is none of these.
+
     >>> account(Shop.simulated(customers=40, items=20, days=20)).table.num_rows
     3
     """
+    one_of("by", by, ("import", "day", "source", "dialect"))
     waiting = shop.unfolded()
     every = (*shop.manifest.imports, *inputs.in_journal(waiting))
     entries = every if by == "import" else inputs.together(every, by)
@@ -152,7 +156,8 @@ def quarantine(shop: Shop, *, reason: str | None = None, n: int = 20) -> Quarant
     total = sum(counts["records"].to_pylist())
     if reason is not None and reason not in counts["reason"].to_pylist():
         raise UnknownName(say("nothing was quarantined for {reason}.", reason=repr(reason)),
-                          do=[say("one of: {names}", names=", ".join(counts["reason"].to_pylist()) or "-")],
+                          do=[say("--reason {name}", name=name) for name in counts["reason"].to_pylist()[:5]]
+                          or [say("shopkeeper account SHOP")],
                           why=say("reasons are counted over every import."))
     found = shop.engine.run(inputs.records(kept, reason, n)).to_pylist()
     table = pa.table({

@@ -48,9 +48,9 @@ def label(shop: Shop, *, within: int = 90, dry_run: bool = False, progress: Prog
     found = _found(shop, start)
     before = inputs.read_facts(shop)
     table = _with_older(found, before, start)
-    if not dry_run and not table.equals(before if before is not None else declared(FACTS).empty_table()):
+    if not dry_run and (before is None or not table.equals(before)):  # that nobody was found is known, too
         _publish(shop, table)
-    return Labelled(title=answers.dry(dry_run, table.num_rows), table=_summed(table), method="behaviour",
+    return Labelled(title=answers.dry(dry_run, table.num_rows), table=_summed(table), method=str(say("behaviour")),
                     evidence=ExactCount(say("people who are labelled"), table.num_rows),
                     asked={"act": "traffic.label", "within": within, "dry_run": dry_run})
 

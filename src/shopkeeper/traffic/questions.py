@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shopkeeper.asking import question
+from shopkeeper.asking import one_of, question
 from shopkeeper.errors import BadInput
 from shopkeeper.evidence import ExactCount
 from shopkeeper.shop import Shop
@@ -61,9 +61,10 @@ def people(shop: Shop, *, label: Literal["bot", "agent", "suspect"] = "bot", n: 
         A row a person, by protocol or by behaviour; who is labelled by both stands there by protocol.
 
     Raises:
-        BadInput: `n` is below 1.
+        BadInput: `n` is below 1, or `label` is none of these.
     """
     _at_least_one(n)
+    one_of("label", label, ("bot", "agent", "suspect"))
     own = inputs.read_by_agent(shop, label)
     table = pa.table({**{name: own[name] for name in own.column_names}, "label": [label] * own.num_rows}).select(
         answers.PEOPLE.names).cast(answers.PEOPLE)
@@ -94,7 +95,7 @@ def clicks(shop: Shop, *, within: int = 30, n: int = 20) -> Clicks:
         BadInput: `n` or `within` is below 1.
     """
     _at_least_one(n)
-    _at_least_one(within, "within")
+    _at_least_one(within, "within", 30)
     found = inputs.read_campaigns(shop, inputs.begin(shop, within))
     share = pc.divide(found["invalid"].cast(pa.float64()), found["clicks"].cast(pa.float64()))
     table = pa.table([*(found[name] for name in answers.CLICKS.names[:-1]), share], schema=answers.CLICKS)
@@ -131,7 +132,8 @@ def reviews(shop: Shop, *, n: int = 20) -> Reviews:
     table = pa.table([*(shown[name] for name in ("event_id", "ts", "item_id", "person", "rating")),
                       pa.array(score[rows[:n]].round(4)), pa.array(why, pa.list_(pa.string()))], schema=answers.REVIEWS)
     return Reviews(title=say("{n:,} of {total:,} reviews look machine-made", n=len(rows), total=said.num_rows),
-                   table=table, evidence=ExactCount(say("reviews"), said.num_rows), method="behaviour, then text",
+                   table=table, evidence=ExactCount(say("reviews"), said.num_rows),
+                   method=str(say("behaviour, then text")),
                    notes=(say("a hint and no finding; what most accounts do is no sign."),),
                    asked={"question": "traffic.reviews", "n": n})
 
@@ -146,6 +148,7 @@ def _written(said: pa.Table, who: pa.Table) -> written.Written:
                            [text or "" for text in said["text"].to_pylist()], **did)
 
 
-def _at_least_one(n: int, name: str = "n") -> None:
+def _at_least_one(n: int, name: str = "n", usual: int = 20) -> None:
     if n < 1:
-        raise BadInput(say("{name} is {value}; it must be at least 1.", name=name, value=n), do=[say("--n 10")])
+        raise BadInput(say("{name} is {value}; it must be at least 1.", name=name, value=n),
+                       do=[say("{example}", example=f"--{name} {usual}")])

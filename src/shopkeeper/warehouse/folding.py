@@ -25,7 +25,7 @@ from shopkeeper.errors import ShopBusy
 from shopkeeper.events.arrivals import Judged, Numbers, Requests, judge_events, judge_rows
 from shopkeeper.events.entrance import split
 from shopkeeper.events.pseudonyms import VAULT, Keys, seal
-from shopkeeper.events.schema import Role
+from shopkeeper.events.schema import TIME, Role
 from shopkeeper.warehouse import journal as journals
 from shopkeeper.warehouse.changes import Changes
 from shopkeeper.warehouse.digests import CONFLICT
@@ -175,6 +175,7 @@ class _Books:
     """The account of one (day, source, table)."""
 
     at: int
+    dialect: str = ""
     received: int = 0
     stored: int = 0
     duplicate: int = 0
@@ -253,9 +254,10 @@ class _Fold:
         self.offsets |= arrived.offsets
         day = datetime.fromtimestamp(arrived.received_at / 1e6, UTC).date().isoformat()
         group, ordinal = (day, arrived.source, arrived.table), len(self.owner)
-        self.books.setdefault(group, _Books(arrived.received_at)).received += len(texts)
+        self.books.setdefault(group, _Books(arrived.received_at, arrived.dialect)).received += len(texts)
         self.owner.append(group)
-        requests = Requests.of(texts, arrived.received_at, arrived.sent_at, request=ordinal, number=self.records)
+        requests = Requests.of(texts, arrived.received_at, arrived.sent_at, request=ordinal, number=self.records,
+                               unfit=arrived.unfit)
         if arrived.table != "events":
             self.changes.append((arrived.table, arrived.change, requests))
             return
@@ -286,7 +288,8 @@ class _Fold:
         self.accepted.append((table.column("source_number").to_numpy()[first], lines))
 
     def _rejected(self, judged: Judged, requests: Requests) -> None:
-        self.intake.reject(judged.rejected)
+        came = pa.array(requests.received_at[judged.rejected_record]).cast(TIME)
+        self.intake.reject(judged.rejected.append_column("at", came))
         which = requests.request[judged.rejected_record].tolist()
         for request, reason in zip(which, judged.rejected.column("reason").to_pylist(), strict=True):
             self.books[self.owner[request]].reasons[reason] += 1
@@ -359,14 +362,16 @@ def _entry(group: Group, book: _Books, notes: tuple[str, ...]) -> Import:
     number = hashlib.blake2b(f"{source}\0{table}".encode(), digest_size=4).hexdigest()
     return Import(id=f"{day or at[:10]}-{number}", at=at, sources=(source,), table=table, received=book.received,
                   stored=book.stored, duplicate=book.duplicate, quarantined=book.quarantined, lines=book.lines,
-                  reasons=dict(book.reasons.most_common()), notes=notes)
+                  reasons=dict(book.reasons.most_common()), notes=notes,
+                  dialects=(book.dialect,) if book.dialect else ())
 
 
 def _added(one: Import, other: Import) -> Import:
     sums = {name: getattr(one, name) + getattr(other, name)
             for name in ("received", "stored", "duplicate", "quarantined", "lines")}
     reasons = Counter(one.reasons) + Counter(other.reasons)
-    return replace(one, **sums, reasons=dict(reasons.most_common()), notes=(*one.notes, *other.notes))
+    return replace(one, **sums, reasons=dict(reasons.most_common()), notes=(*one.notes, *other.notes),
+                   dialects=tuple(dict.fromkeys((*one.dialects, *other.dialects))))
 
 
 def _runs(changes: Sequence[tuple[str, str, Requests]]) -> Iterator[tuple[str, str, Requests]]:

@@ -24,8 +24,8 @@ import pyarrow.compute as pc
 
 from shopkeeper.asking import Progress, silent
 from shopkeeper.errors import BadInput, Refusal
+from shopkeeper.events import dialects, personal, readers
 from shopkeeper.events import mapping as mappings
-from shopkeeper.events import personal, readers
 from shopkeeper.events.cleaning import Cleaned, Cleaner, Entrance, TableCleaner, original
 from shopkeeper.events.dialects.reading import Reading
 from shopkeeper.events.items import in_parts
@@ -60,6 +60,7 @@ class Received:
         reasons: Reason -> quarantined records.
         mapped: Our column -> the source's.
         unmapped: Columns of the source that were kept in props.
+        kept: Such a column -> records that say something in it.
         unread: Our column -> cells that could not be read (kept in props).
         derived: Named rule -> cells that follow from others.
         notes: What else a person should know (an assumed time zone, a damaged file).
@@ -76,6 +77,7 @@ class Received:
     reasons: Mapping[str, int] = field(default_factory=dict)
     mapped: Mapping[str, str] = field(default_factory=dict)
     unmapped: tuple[str, ...] = ()
+    kept: Mapping[str, int] = field(default_factory=dict)
     unread: Mapping[str, int] = field(default_factory=dict)
     derived: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[Sentence, ...] = ()
@@ -102,20 +104,20 @@ class Tally:
     derived: Counter[str] = field(default_factory=Counter)
     hidden: Counter[str] = field(default_factory=Counter)
     mapped: dict[str, str] = field(default_factory=dict)
-    unmapped: dict[str, None] = field(default_factory=dict)
+    unmapped: Counter[str] = field(default_factory=Counter)  # column -> records that say something in it
     notes: dict[str, Sentence] = field(default_factory=dict)
     vault: Vault | None = None  # takes the identities; none in a dry run
     large: list[str] = field(default_factory=list)
     dialects: dict[str, str] = field(default_factory=dict)
 
-    def saw(self, columns: Mapping[str, str], unmapped: Sequence[str], cleaned: Cleaned) -> None:
+    def saw(self, columns: Mapping[str, str], unmapped: Mapping[str, int], cleaned: Cleaned) -> None:
         """Count one batch."""
         self.received += cleaned.received
         self.unread += cleaned.unread
         self.derived += cleaned.derived
         self.hidden += cleaned.hidden
         self.mapped |= columns
-        self.unmapped |= dict.fromkeys(unmapped)
+        self.unmapped.update(unmapped)
         self.reasons.update(cleaned.rejected.column("reason").to_pylist())
         if self.vault is not None:
             self.vault.add(cleaned.identities)
@@ -287,9 +289,10 @@ def _cleaned(source: Source, task: Task, spill: Path, tally: Tally, progress: Pr
         plan = job.cleaner.plan
         if job.part.table.num_rows:
             _check_readable(plan, job.part, found, job.source)
-            tally.saw(plan.columns, plan.unmapped, found)
+            columns = {name: job.part.table.column(name) for name in plan.unmapped}
+            tally.saw(plan.columns, {name: len(cells) - cells.null_count for name, cells in columns.items()}, found)
         else:
-            tally.saw({}, (), found)
+            tally.saw({}, {}, found)
         yield found
 
 
@@ -343,7 +346,8 @@ def _check_readable(plan: mappings.Plan, batch: RawBatch, cleaned: Cleaned, sour
 def _plan(task: Task, names: Sequence[str], source: str, strict: mappings.Strictness) -> mappings.Plan:
     if task.table != "events":
         return mappings.table_plan(task.mapping, task.table, names, source, strict=strict)
-    return mappings.plan(task.mapping, names, source, strict=strict)
+    return mappings.plan(task.mapping, names, source, strict=strict,
+                         dialect=task.dialect if task.dialect != dialects.COLUMNS else None)
 
 
 def _cleaner(plan: mappings.Plan, task: Task, source: str) -> Cleaner | TableCleaner:
@@ -460,8 +464,9 @@ def _require_records(tally: Tally) -> None:
 
 def _account(tally: Tally, number: str | None, stored: int, duplicate: int, lines: int) -> Received:
     reasons = dict((+tally.reasons).most_common())
+    kept = {name: count for name, count in tally.unmapped.items() if name not in tally.mapped.values()}
     return Received(tally.received, stored, duplicate, sum(reasons.values()), lines, reasons, tally.mapped,
-                    tuple(name for name in tally.unmapped if name not in tally.mapped.values()), dict(tally.unread),
+                    tuple(kept), kept, dict(tally.unread),
                     dict(tally.derived), (*tally.notes.values(), *personal.said(tally.hidden)), dict(tally.dialects),
                     number)
 
@@ -478,7 +483,7 @@ def _commit(writer: Writer, manifest: Manifest, account: Received, tally: Tally,
         id=account.id or "", at=datetime.fromtimestamp(task.received_at / 1e6, UTC).isoformat(timespec="seconds"),
         sources=names, table=task.table, received=account.received, stored=account.stored, duplicate=account.duplicate,
         quarantined=account.quarantined, lines=account.lines, reasons=dict(account.reasons),
-        mapped=dict(account.mapped), unmapped=account.unmapped,
+        mapped=dict(account.mapped), unmapped=account.unmapped, kept=dict(account.kept),
         notes=tuple(json.dumps(note.to_dict(), ensure_ascii=False) for note in account.notes),
         dialects=tuple(dict.fromkeys(account.dialects.values())),
         said=json.dumps(asdict(task.mapping), ensure_ascii=False) if task.mapping != mappings.Mapping() else "")

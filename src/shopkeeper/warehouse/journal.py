@@ -29,6 +29,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from shopkeeper.errors import Damaged, NotWritten
+from shopkeeper.events.arrivals import Misfit
 from shopkeeper.words import say
 
 FOLDER, LOCK = "journal", "lock"
@@ -56,6 +57,8 @@ class Arrived:
         table: `events`, or the table that changes.
         change: What becomes of a row of that table: `put` replaces it, `patch` lays over it, `delete` removes it.
         offsets: Source of a broker -> position that becomes durable together with these records.
+        dialect: In which it was posted; empty for our own columns. What fits it was translated before it came here.
+        unfit: Place of a record, from 0 -> what does not fit the dialect; it stands there in the sender's words.
     """
 
     records: bytes
@@ -65,6 +68,8 @@ class Arrived:
     table: str = "events"
     change: Literal["put", "patch", "delete"] = "put"
     offsets: Mapping[str, str] = field(default_factory=dict)
+    dialect: str = ""
+    unfit: Mapping[int, Misfit] = field(default_factory=dict)
 
     def pack(self) -> bytes:
         """As bytes; `unpack` is the inverse."""

@@ -108,10 +108,11 @@ class Reader:
             judged = judge_rows(requests, arrived.table, arrived.source, self.keys)
             return Read(len(texts), verdicts=_rejections(judged), judged=judged)
         texts = []
-        events = self.fast.request(arrived.records, arrived.received_at, arrived.sent_at)
+        events = None if arrived.unfit else self.fast.request(arrived.records, arrived.received_at, arrived.sent_at)
         if events is None:
             texts = self._texts(arrived)
             events = self.fast.each(texts, arrived.received_at, arrived.sent_at)
+            events = [None if place in arrived.unfit else event for place, event in enumerate(events)]
         n = len(events)
         self._count(n)
         if isinstance(events, Plainly):
@@ -124,7 +125,7 @@ class Reader:
     def bodies(self, arrived: Arrived, places: Sequence[int]) -> Mapping[int, Body]:
         """Place -> the body of each accepted record among those in these places."""
         texts = split(arrived.records)
-        judged = self._judged(arrived, [texts[place] for place in places], people=False)
+        judged = self._judged(arrived, texts, places, people=False)
         table, _ = by_record(judged.rows)
         lines: dict[int, list[int]] = {}
         digests: dict[int, bytes] = {}
@@ -138,7 +139,7 @@ class Reader:
         slow = [place for place, event in enumerate(events) if event is None]
         if sum(texts[place].count(b'":') for place in slow) > _MANY_FIELDS:
             slow = list(range(len(texts)))
-        judged = self._judged(arrived, [texts[place] for place in slow], people=True)
+        judged = self._judged(arrived, texts, slow, people=True)
         found: dict[int, tuple[Sequence[int], Event]] = {
             place: (_lines(event), event) for place, event in enumerate(events) if event is not None}
         for place in slow:
@@ -147,11 +148,13 @@ class Reader:
         order = sorted(found)
         return Read(len(texts), [found[place][1] for place in order], [found[place][1].event_id for place in order],
                     order, [found[place][0] for place in order],
-                    [replace(one, index=slow[one.index], event_id=_name_in(texts[slow[one.index]]))
-                     for one in _rejections(judged)])
+                    [replace(one, index=(place := slow[one.index]), event_id=arrived.unfit[place].event_id
+                             if place in arrived.unfit else _name_in(texts[place])) for one in _rejections(judged)])
 
-    def _judged(self, arrived: Arrived, texts: Sequence[bytes], *, people: bool) -> Judged:
-        requests = Requests.of(texts, arrived.received_at, arrived.sent_at)
+    def _judged(self, arrived: Arrived, texts: Sequence[bytes], places: Sequence[int], *, people: bool) -> Judged:
+        """The records in some places of a request, through the cleaner."""
+        unfit = {at: arrived.unfit[place] for at, place in enumerate(places) if place in arrived.unfit}
+        requests = Requests.of([texts[place] for place in places], arrived.received_at, arrived.sent_at, unfit=unfit)
         return judge_events(requests, arrived.source, self.kinds, self.keys, people=people)
 
     def _texts(self, arrived: Arrived) -> list[bytes]:

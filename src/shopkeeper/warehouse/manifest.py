@@ -53,6 +53,7 @@ class Import:
         reasons: Reason -> quarantined records.
         mapped: Our column -> the source's.
         unmapped: Columns of the source that were kept in props.
+        kept: Such a column -> records that say something in it.
         notes: What else a person should know: sentences as JSON text.
         dialects: In which its sources were read.
         said: The mapping that was given for it, as JSON text; empty where there was none.
@@ -73,6 +74,7 @@ class Import:
     notes: tuple[str, ...] = ()
     dialects: tuple[str, ...] = ()
     said: str = ""
+    kept: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

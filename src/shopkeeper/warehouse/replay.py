@@ -15,25 +15,32 @@ from datetime import UTC
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shopkeeper.events import dialects, readers
 from shopkeeper.events import mapping as mappings
-from shopkeeper.events.cleaning import Cleaner, Entrance
+from shopkeeper.events.arrivals import RECORD_BYTES
+from shopkeeper.events.cleaning import Cleaned, Cleaner, Entrance
 from shopkeeper.events.dialects.reading import Reading, mapping_of
 from shopkeeper.events.items import in_parts
 from shopkeeper.events.raw import RawBatch
+from shopkeeper.events.rules import Draft
+from shopkeeper.events.schema import TIME
 from shopkeeper.warehouse.compaction import NAME
 from shopkeeper.warehouse.digests import CONFLICT, DUPLICATE
+from shopkeeper.warehouse.index import EventIndex, complete, event_keys
 from shopkeeper.warehouse.ingest import Vault
 from shopkeeper.warehouse.manifest import Import, Manifest
+from shopkeeper.warehouse.runs import damaged
 from shopkeeper.warehouse.segments import Intake
 from shopkeeper.warehouse.store import Store, Writer, durable_parquet
 from shopkeeper.warehouse.tables import QUARANTINE
 from shopkeeper.warehouse.traffic import ranges
 from shopkeeper.warehouse.undo import owner
+from shopkeeper.words import say
 
 POSTED = "posted-"  # how the groups of what was posted, or came from a broker, begin; the day follows
 _BATCH = 1 << 14
@@ -91,6 +98,7 @@ class _Record:
     outcomes: list[str] = field(default_factory=list)  # what the cleaner said; one, but for what it splits
     lines: int = 0
     wrong: dict[str, Any] = field(default_factory=dict)
+    rows: list[tuple[str, int, int]] = field(default_factory=list)  # of a dry run: event, line, what the index keeps
 
 
 def replay(store: Store, again: Again, *, dry_run: bool = False, wait: float = 0.0) -> Replayed:
@@ -99,16 +107,19 @@ def replay(store: Store, again: Again, *, dry_run: bool = False, wait: float = 0
     Args:
         store: The shop's folder.
         again: How to read them.
-        dry_run: Only clean them; nothing is compared with the past, and nothing is written.
+        dry_run: Clean them and compare them with the past; nothing is written.
         wait: Seconds to wait for another writer.
 
     Raises:
         ShopBusy: Another process writes. BadMapping: The mapping makes no sense.
+        Damaged: A dry run finds the index of events damaged.
         OSError: The disk is full, or gone. Imports that were not committed yet are as they were.
     """
     if dry_run:
-        groups, left = _groups(store, store.manifest(), again.reason)
-        return sum((_Replay(None, again, records).looked(store, store.manifest()) for records in groups.values()),
+        manifest = store.manifest()
+        groups, left = _groups(store, manifest, again.reason)
+        past = _Past(store, manifest, again.entrance.keys.pseudonym)
+        return sum((_Replay(None, again, records).looked(store, manifest, past) for records in groups.values()),
                    Replayed(left=left))
     with store.write("replay", wait) as writer:
         groups, left = _groups(store, writer.manifest, again.reason)
@@ -154,10 +165,48 @@ def _rows(store: Store, manifest: Manifest) -> Iterator[tuple[Place, dict[str, A
 def _object(text: str | None) -> dict[str, Any] | None:
     """A record as it came, where it is one."""
     try:
-        data = json.loads(text or "")
+        data = json.loads(text or "", parse_float=_as_written)
     except (ValueError, RecursionError):
         return None
     return data if isinstance(data, dict) and data else None
+
+
+def _as_written(number: str) -> msgspec.Raw:
+    """A number with a fraction as it was written: what has no id is named after it."""
+    return msgspec.Raw(number.encode())
+
+
+class _Past:
+    """What a dry run compares with: the index as it is, and what would be stored before.
+
+    Raises:
+        Damaged: The index is, or it is missing; only a writer makes it again.
+    """
+
+    def __init__(self, store: Store, manifest: Manifest, key: bytes) -> None:
+        if not complete(manifest):
+            raise damaged("index")
+        self._index, self._key = EventIndex(store.path, manifest.index, key), key
+        self._seen: dict[tuple[str, int], int] = {}
+
+    def judge(self, records: Sequence[_Record]) -> None:
+        """Say of accepted records whether they are new."""
+        found = self._find([row for one in records for row in one.rows])
+        for one in records:
+            known = [(hit, row[2]) for row in one.rows if (hit := next(found)) is not None]
+            known += [(self._seen[row[:2]], row[2]) for row in one.rows if row[:2] in self._seen]
+            if known:
+                one.outcomes = ["duplicate" if all(hit == own for hit, own in known) else "conflict"]
+                continue
+            one.outcomes = ["stored"]
+            self._seen |= {row[:2]: row[2] for row in one.rows}
+
+    def _find(self, rows: Sequence[tuple[str, int, int]]) -> Iterator[int | None]:
+        """What the index keeps of each row that it knows."""
+        lines = np.array([line for _, line, _ in rows], np.int32)
+        names = pa.array([name for name, _, _ in rows], pa.string())
+        known, body = self._index.find(event_keys(names, lines, self._key))
+        return iter([int(hit) if there else None for there, hit in zip(known.tolist(), body.tolist(), strict=True)])
 
 
 class _Books:
@@ -193,10 +242,12 @@ class _Replay:
         self.writer, self.again, self.records = writer, again, records
         self.accepted: list[_Record] = []  # in the order in which they were added
         self.base = 0                      # the number of the next record
+        self.repeats = Counter[str]()      # of a source, in a dry run: name after the content -> how often
 
-    def looked(self, store: Store, manifest: Manifest) -> Replayed:
-        """What the cleaner says of them."""
+    def looked(self, store: Store, manifest: Manifest, past: _Past) -> Replayed:
+        """What would become of them."""
         self._clean(store, manifest, None, None)
+        past.judge(self.accepted)
         return self._counted()
 
     def run(self) -> Replayed:
@@ -204,7 +255,7 @@ class _Replay:
         writer = self.writer
         if writer is None or not self.records:
             return Replayed()
-        at = int(self.records[0].row["at"].replace(tzinfo=UTC).timestamp() * 1e6)
+        at = _came(self.records[0])
         name = f"{_Books(writer.manifest).group(self.records[0].row)}-r{writer.manifest.version}"
         intake = writer.intake(name, self.again.entrance.keys.pseudonym, at)
         vault = Vault(writer.store, name, self.again.entrance.keys.vault)
@@ -234,8 +285,12 @@ class _Replay:
         entries = {one.id: one for one in manifest.imports}
         known = ranges(store.path)
         for (entry, file, raw), records in by_file.items():
+            records = _of_a_size(records)
+            if not records:
+                continue
             if intake is not None:
                 intake.next_source()
+            self.repeats.clear()
             cleaner, reading = self._reader(entries[entry], file, raw, records)
             cleaner.ranges = known
             for batch in readers.from_records([one.data for one in records], file):
@@ -246,25 +301,28 @@ class _Replay:
         """The cleaner of the records of a file, and the dialect that they are read in."""
         said = overlaid(entry, self.again.mapping)
         spoken = dialects.DIALECTS.get(entry.dialects[0]) if len(entry.dialects) == 1 else None
-        if entry.id != owner(records[0].row["import_id"]):  # posted: the source is who did it
+        posted = entry.id != owner(records[0].row["import_id"])
+        if posted:  # the source is who did it
             said = replace(said, source=file)
         if spoken is not None:
             said = mapping_of(spoken, said)
         reading = None
         if raw and spoken is not None and not spoken.fast:
+            spoken = spoken.without((*self.again.mapping.columns, *self.again.mapping.constants))
             reading = Reading(replace(spoken, split=None), file)  # what is set aside was split already
         names = {name for one in records for name in one.data}
         before = {ours: theirs for ours, theirs in entry.mapped.items() if theirs in names}
-        columns = {} if reading else {**before, **said.columns}
+        columns = {**({} if reading else before), **said.columns}
         plan = mappings.Plan(replace(said, columns=columns), {}, ())
-        at = int(records[0].row["at"].replace(tzinfo=UTC).timestamp() * 1e6)
-        return Cleaner(plan, self.again.entrance, file, at, originals=False), reading
+        if posted:
+            return _Posted(plan, self.again.entrance, file, records), reading
+        return Cleaner(plan, self.again.entrance, file, _came(records[0]), originals=False), reading
 
     def _batch(self, batch: RawBatch, cleaner: Cleaner, records: Sequence[_Record], intake: Intake | None,
                vault: Vault | None) -> None:
         """Clean a batch whose lines are places in `records`, from 1."""
         for one in batch.broken:
-            _set_aside(records[one.line - 1], one.reason, one.detail.to_dict(), None)
+            _set_aside(records[one.line - 1], one.reason, one.detail.to_dict(), one.field)
         if not batch.table.num_rows:
             return
         plan = mappings.plan(cleaner.plan.mapping, batch.table.column_names, cleaner.file, strict="nothing")
@@ -289,18 +347,67 @@ class _Replay:
             one.outcomes.append("accepted")
             one.lines += lines
         self.accepted += mine
-        if intake is not None:
+        if intake is None:
+            self._note(events, mine, which)
+        else:
             places = pa.array([records[place - 1].row["source_line"] for place in line.tolist()], pa.int64())
             events = events.set_column(events.column_names.index("source_line"), "source_line", places)
             events = events.set_column(events.column_names.index("record"), "record", pa.array(self.base + which))
             intake.add(events)
         self.base += len(distinct)
 
+    def _note(self, events: pa.Table, mine: Sequence[_Record], which: Any) -> None:
+        """Take down how the index calls the rows of a dry run, and what it keeps of them."""
+        columns = [events.column(name).to_pylist() for name in ("event_id", "line", "digest", "own_id")]
+        names: dict[int, str] = {}
+        for at, name, line, digest, own in zip(which.tolist(), *columns, strict=True):
+            if at not in names:
+                again = 0 if own else self.repeats[name]
+                self.repeats[name] += 1
+                names[at] = f"{name}-{again}" if again else name
+            mine[at].rows.append((names[at], line or 0, int.from_bytes(digest[:8], "little")))
+
     def _counted(self) -> Replayed:
         ended = Counter(one.outcomes[0] if one.outcomes else one.row["reason"] for one in self.records)
         stored = ended.pop("stored", 0) + ended.pop("accepted", 0)
         lines = sum(one.lines for one in self.records if one.outcomes in (["stored"], ["accepted"]))
         return Replayed(len(self.records), stored, ended.pop("duplicate", 0), dict(ended.most_common()), 0, lines)
+
+
+class _Posted(Cleaner):
+    """The cleaner of records that were posted: when each came is ours to say, not the sender's."""
+
+    def __init__(self, plan: mappings.Plan, entrance: Entrance, file: str, records: Sequence[_Record]) -> None:
+        super().__init__(plan, entrance, file, _came(records[0]), originals=False)
+        self.time_rule.slashed = False
+        self._at = np.array([_came(one) for one in records], np.int64)  # microseconds UTC
+        self._which = np.zeros(0, np.int64)
+
+    def clean(self, batch: RawBatch) -> Cleaned:
+        self._which = batch.line - 1
+        return super().clean(batch)
+
+    def _correct_clock(self, draft: Draft) -> None:
+        draft.columns["received_at"] = pa.array(self._at[self._which]).cast(TIME)
+        draft.unreadable.pop("received_at", None)
+        super()._correct_clock(draft)
+
+
+def _came(record: _Record) -> int:
+    """When a record came, microseconds UTC."""
+    return int(record.row["at"].replace(tzinfo=UTC).timestamp() * 1e6)
+
+
+def _of_a_size(records: Sequence[_Record]) -> list[_Record]:
+    """The records without those that were set aside as too large, and still are."""
+    kept = []
+    for record in records:
+        if record.row["reason"] != "too_large" or len(record.row["record"].encode()) <= RECORD_BYTES:
+            kept.append(record)
+            continue
+        detail = say("the record is longer than {limit:,} bytes.", limit=RECORD_BYTES)
+        _set_aside(record, "too_large", detail.to_dict(), None)
+    return kept
 
 
 def overlaid(entry: Import, said: mappings.Mapping) -> mappings.Mapping:

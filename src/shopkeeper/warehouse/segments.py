@@ -149,12 +149,13 @@ class Intake:
         self._heads.add(digests.entries(combined(combined(names, file), number), None, nth[rows]))
 
     def reject(self, table: pa.Table) -> None:
-        """Stage rejected records: the columns of `tables.QUARANTINE`, of which `import_id` and `at` are filled here."""
+        """Stage rejected records: the columns of `tables.QUARANTINE`; `import_id`, and `at` if missing, are ours."""
         if table.num_rows == 0:
             return
         here = {"import_id": pa.repeat(pa.scalar(self.import_id), table.num_rows),
                 "at": pa.repeat(pa.scalar(self._at, pa.int64()), table.num_rows).cast(pa.timestamp("us"))}
-        columns = {name: here[name] if name in here else table.column(name) for name in QUARANTINE.names}
+        given = set(table.column_names) - {"import_id"}
+        columns = {name: table.column(name) if name in given else here[name] for name in QUARANTINE.names}
         if self._rejected is None:
             self._rejected = pq.ParquetWriter(self._folder / "rejected.parquet", QUARANTINE, compression="zstd")
         self._rejected.write_table(pa.table(columns, schema=QUARANTINE))

@@ -22,7 +22,8 @@ INTERNAL = pa.schema([("digest", pa.binary(16)), ("import_id", pa.string()), ("f
                       ("source_line", pa.int64())])
 STORED = pa.schema([*EVENTS, *INTERNAL])
 
-# A rejected record. `reason` is a code, `detail` a sentence as JSON, `record` the original as JSON or verbatim.
+# A rejected record. `reason` is a code, `detail` a sentence as JSON, `record` the original as JSON or verbatim; `at`:
+# when its import began, or when it was posted.
 QUARANTINE = pa.schema([("import_id", pa.string()), ("file", pa.string()), ("source_line", pa.int64()),
                         ("reason", pa.string()), ("detail", pa.string()), ("field", pa.string()),
                         ("record", pa.string()), ("at", TIME)])

@@ -1,6 +1,7 @@
 """One import taken back exactly: the shop is as if it had never come.
 
-Its rows leave the segments, its names the index, its records the quarantine, its pairs the vault, its entry the books.
+Its rows leave the segments, its names the index, its records the quarantine, its pairs the vault, its entry the books;
+and the joins of visitors to customers are made by what is left.
 What holds rows of others, too (a compaction wrote it), is written anew without its rows. New files stand under new
 names and one commit names them: a crash leaves the shop as before or as after.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 import re
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,15 @@ from shopkeeper.errors import BadInput, Damaged, UnknownName
 from shopkeeper.events.pseudonyms import VAULT, Keys, seal, unseal
 from shopkeeper.warehouse import index
 from shopkeeper.warehouse.compaction import NAME, Kept
+from shopkeeper.warehouse.engine import Engine
+from shopkeeper.warehouse.identity import FACTS, pairs
 from shopkeeper.warehouse.manifest import Former, Import, IndexRun, Manifest, Segment
 from shopkeeper.warehouse.runs import Columns, Layout, Run, durable_run, mark_of
 from shopkeeper.warehouse.segments import finished
 from shopkeeper.warehouse.store import Store, Writer, durable_write, make_folder
-from shopkeeper.warehouse.tables import QUARANTINE, STORED
-from shopkeeper.words import say
+from shopkeeper.warehouse.tables import QUARANTINE, STORED, declared
+from shopkeeper.warehouse.traffic import human
+from shopkeeper.words import Sentence, say
 
 BATCH = 1 << 16  # rows that are looked at at once
 _NUMBER = re.compile(r"[0-9a-f]{12}")
@@ -50,6 +54,8 @@ class Undone:
         table: The table whose version before comes back; empty where none does.
         later: Imports after it that met records known already: what of these this import had brought first is lost with
             it, and stored when they come again.
+        joins: Joins of a visitor to a customer that nothing but this import spoke for, and that went with it.
+        notes: What else a person should know.
     """
 
     entry: Import
@@ -58,6 +64,8 @@ class Undone:
     quarantined: int
     table: str
     later: tuple[Import, ...]
+    joins: int = 0
+    notes: tuple[Sentence, ...] = ()
 
 
 def owner(name: str) -> str:
@@ -100,9 +108,7 @@ def undo(store: Store, import_id: str, keys: Keys, *, wait: float = 0.0) -> Undo
         OSError: The disk is full, or gone. The shop is as it was.
     """
     with store.write("undo", wait) as writer:
-        found = look(store, writer.manifest, import_id)
-        _Undo(writer, keys, found).run()
-        return found
+        return _Undo(writer, keys, look(store, writer.manifest, import_id)).run()
 
 
 def _entry(manifest: Manifest, import_id: str) -> Import:
@@ -180,14 +186,16 @@ class _Undo:
         self.name = NAME + uuid.uuid4().hex[:12]
         self.folder = self.root / "segments" / f".staging-{self.name}"
         self.people: set[str] = set()  # pseudonyms in what goes
-        self.rows = self.rejected = 0  # what was found to go
+        self.pairs: set[tuple[str, str]] = set()  # visitor and customer in one event of what goes
+        self.rows = self.rejected = self.joins = 0  # what was found to go
+        self.notes: list[Sentence] = []
 
-    def run(self) -> None:
-        """Write anew what is shared, and commit."""
+    def run(self) -> Undone:
+        """Write anew what is shared, and commit; gives what went."""
         make_folder(self.folder)
         try:
             manifest = self._events(self.before) if self.found.entry.table == "events" else self._restored(self.before)
-            manifest = self._vault(self._quarantine(manifest))
+            manifest = self._vault(self._quarantine(self._joined(manifest)))
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
         large = f"quarantine/large/{self.id}-"
@@ -197,6 +205,7 @@ class _Undo:
             raise AssertionError(f"{self.id} has {self.rows} rows and {self.rejected} rejected records; its account "
                                  f"says {self.found.rows} and {self.found.quarantined}")
         self.writer.commit(manifest)
+        return replace(self.found, joins=self.joins, notes=tuple(self.notes))
 
     def _events(self, manifest: Manifest) -> Manifest:
         holding = {one: number for number, one in enumerate(manifest.segments) if _holds(self.root, one, self.id)}
@@ -224,6 +233,9 @@ class _Undo:
                      index.bodies(rows.column("digest")))
             for column in _PEOPLE:
                 self.people.update(filter(None, rows.column(column).unique().to_pylist()))
+            both = rows.select(_PEOPLE[::-1]).drop_null()
+            self.pairs.update(tuple(row.values()) for row in pa.Table.from_batches([both]).group_by(
+                list(_PEOPLE[::-1])).aggregate([]).to_pylist())
 
     def _others(self, file: str, schema: pa.Schema) -> Iterator[pa.Table]:
         """The rows of a file that stay, in their order."""
@@ -239,11 +251,35 @@ class _Undo:
             runs = without(self.root, manifest.index, gone, self.name, key)
             if sum(run.entries for run in runs) == manifest.rows:
                 return runs
-        except Damaged:
-            pass  # it can be made again, and is
+        except Damaged as wrong:
+            self.notes += [wrong.what, say("the index of events was damaged; it was made again from the segments.")]
         finally:
             (self.root / gone.file).unlink()
         return index.rebuild(self.writer.store, manifest, key, f"{self.name}-again")
+
+    def _joined(self, manifest: Manifest) -> Manifest:
+        """The joins of visitors to customers, by what is left of the log; what was said by hand stays said."""
+        if FACTS not in manifest.tables or not self.pairs:
+            return manifest
+        engine = Engine(self.root, manifest)
+        found = engine.run(pairs(human(engine, engine.events())))
+        mine = pa.array({visitor for visitor, _ in self.pairs}, pa.string())
+        left = {(row["anonymous_id"], row["customer_id"]): row
+                for row in found.filter(pc.is_in(found["anonymous_id"], mine)).to_pylist()}
+        rows = pq.read_table(self.root / manifest.tables[FACTS]).to_pylist()
+        kept = [made for row in rows if (made := self._join(row, left)) is not None]
+        self.joins = len(rows) - len(kept)
+        table = pa.Table.from_pylist(kept, schema=declared(FACTS))
+        return self.writer.replace_table(manifest, FACTS, table) if kept != rows else manifest
+
+    def _join(self, row: dict[str, Any], left: Mapping[tuple[str, str], dict[str, Any]]) -> dict[str, Any] | None:
+        """A join as what is left of the log says it; None where nothing does."""
+        key = (row["anonymous_id"], row["customer_id"])
+        if key not in self.pairs:
+            return row
+        if key in left:
+            return {**row, **left[key]}
+        return {**row, "events": 0, "evidence": "by hand"} if row["by"] == "hand" else None
 
     def _restored(self, manifest: Manifest) -> Manifest:
         """The table as it was before the import."""

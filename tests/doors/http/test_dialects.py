@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from doors.http.served import copied, served
+from shopkeeper import ledger
 from shopkeeper.doors.http.dialects import CALLS, ROUTES
 from shopkeeper.doors.http.keyring import KeyRing
 from shopkeeper.doors.http.settings import Settings
@@ -111,9 +112,66 @@ def test_what_does_not_fit_is_quarantined_by_the_name_of_its_field_and_the_other
     reply = client.post("/v1/batch", {"batch": [BOUGHT, wrong, 7, {"type": "track", "event": "Signed In"}]})
 
     assert counted(reply) == (4, 1, 0, 3)
-    told = {one["index"]: one["detail"] for one in reply.json()["results"]}
-    assert told[1].startswith("properties.revenue does not fit Segment")
+    told = {one["index"]: one for one in reply.json()["results"]}
     assert set(told) == {1, 2, 3}
+    assert {name: told[1][name] for name in ("reason", "detail", "event_id")} == {
+        "reason": "dialect", "event_id": "m-2",
+        "detail": "properties.revenue does not fit Segment and RudderStack: 'a lot' is no number."}
+
+
+def test_no_text_of_the_language_we_are_written_in_gets_into_an_answer(client):
+    odd = [{"name": "purchase", "params": {"items": "x"}}, {"name": "purchase", "timestamp_micros": "soon"},
+           {"name": "view_item", "params": {"items": [{"item_id": "i", "price": [1]}]}}]
+    reply = client.post("/mp/collect", {"client_id": "c", "events": odd})
+
+    assert counted(reply) == (3, 0, 0, 3)
+    assert [one["detail"].partition(": ")[2] for one in reply.json()["results"]] == [
+        "it is no JSON.", "'soon' cannot be read.", "'[1]' is no number."]
+    assert {one["reason"] for one in reply.json()["results"]} == {"dialect"}
+
+
+def test_what_did_not_fit_is_kept_whole_and_comes_in_with_its_time_and_sender_when_another_field_is_named(tmp_path):
+    wrong = BOUGHT | {"messageId": "m-2", "timestamp": "2026-03-01T11:00:00Z",
+                      "properties": BOUGHT["properties"] | {"revenue": "a lot"}}
+    ours = {"event": "view_item", "event_id": "own", "ts": "2026-03-01T10:00:00Z", "item_id": "i-1"}
+    late = {"sentAt": "2026-03-01T12:00:00Z", "context": {"page": {"url": "https://shop.example/all"}}}
+    with served(tmp_path / "shop") as client:
+        assert counted(client.post("/v1/batch", {"batch": [wrong, BOUGHT], **late})) == (2, 1, 0, 1)
+        assert client.post("/v1/events", [ours]).json()["quarantined"] == 1
+        client.run(client.service.fold())
+        kept = {row["reason"]: row for row in client.get("/v1/ledger/quarantine").json()["answer"]}
+        assert kept["dialect"]["field"] == "properties.revenue"
+        assert json.loads(kept["dialect"]["record"])["context.page.url"] == "https://shop.example/all"
+        assert client.get("/v1/ledger/account?by=dialect").json()["answer"][0]["id"] == "segment"
+    shop = Shop.open(tmp_path / "shop")
+    fix = ledger.Fix(columns={"value": "properties.total"})
+    for dry_run in (True, False):
+        done = ledger.replay(shop, reason="dialect", fix=fix, dry_run=dry_run)
+        assert done.table.to_pylist() == [{"outcome": "stored", "records": 1}, {"outcome": "duplicate", "records": 0}]
+    done = ledger.replay(shop, fix=ledger.Fix(constants={"customer_id": "ann"}))
+    assert done.table.to_pylist()[0] == {"outcome": "stored", "records": 1}
+
+    rows = {row["event_id"]: row for row in shop.engine.run(shop.engine.events()).to_pylist() if not row["line"]}
+    assert (rows["m-2"]["value"], rows["m-2"]["url"]) == (30, "https://shop.example/all")
+    assert rows["m-2"]["ts"] - rows["m-1"]["ts"] == timedelta(hours=1)
+    assert (rows["m-2"]["received_at"], rows["m-2"]["source"]) == (rows["m-1"]["received_at"], "http:local/segment")
+    assert rows["own"]["source"] == "http:local"
+    books = {row["sources"]: row for row in ledger.account(shop).table.to_pylist()}
+    assert (books["http:local/segment"]["stored"], books["http:local/segment"]["quarantined"]) == (2, 0)
+    assert shop.manifest.events == 3
+
+
+def test_a_record_that_is_too_large_stays_so_however_often_it_is_replayed(tmp_path):
+    large = {"event": "page_view", "event_id": "l", "ts": "2026-03-01T10:00:00Z", "customer_id": "ann",
+             "text": "x" * (1 << 20)}
+    with served(tmp_path / "shop") as client:
+        assert client.post("/v1/events", [large]).json()["results"][0]["reason"] == "too_large"
+        client.run(client.service.fold())
+    shop = Shop.open(tmp_path / "shop")
+
+    assert ledger.replay(shop, dry_run=True).table.to_pylist()[2:] == [{"outcome": "too_large", "records": 1}]
+    assert ledger.replay(shop).table.to_pylist()[2:] == [{"outcome": "too_large", "records": 1}]
+    assert shop.manifest.events == 0
 
 
 def test_a_payload_of_ga4_is_taken_event_by_event(log):

@@ -74,3 +74,9 @@ def test_stars_are_of_five_however_they_are_written(text: str, read: str) -> Non
 def test_what_is_no_rating_is_said_to_be_none(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         stars(text)
+
+
+@pytest.mark.parametrize("said", ["12/10", "6 stars", "9星", "-1 out of 5"])
+def test_a_rating_outside_its_scale_is_none(said):
+    with pytest.raises(ValueError, match=r"lies outside its scale|cannot be read|is no number"):
+        stars(said)

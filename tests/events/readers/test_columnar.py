@@ -183,3 +183,12 @@ def test_a_source_is_read_once_and_closes(parquet, tmp_path):
     source.close()
 
     assert (first, again) == ([3], [])
+
+
+def test_a_parquet_file_with_a_name_that_is_no_text_is_refused(tmp_path):
+    pq.write_table(pa.table({"quantity": [1]}), tmp_path / "a.parquet")
+    whole = (tmp_path / "a.parquet").read_bytes()
+    (tmp_path / "a.parquet").write_bytes(whole.replace(b"quantity", b"\x80uantity"))
+
+    with pytest.raises(BadInput, match=r"a\.parquet"), open_source(tmp_path / "a.parquet", spill=tmp_path) as source:
+        list(source)

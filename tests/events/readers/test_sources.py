@@ -4,6 +4,7 @@ import bz2
 import gzip
 import io
 import lzma
+import random
 import tarfile
 import zipfile
 from pathlib import Path
@@ -236,3 +237,12 @@ def test_batches_of_long_values_stay_within_their_bytes():
     assert max(batch.table.nbytes for batch in batches) <= BATCH_BYTES
     assert max(batch.received for batch in batches) <= BATCH_ROWS
     assert sum(len(batch.broken) for batch in batches) == 70_005
+
+
+def test_what_is_no_text_is_called_no_table_of_text_whatever_its_name_says(tmp_path):
+    for seed in range(12):
+        path = tmp_path / f"noise-{seed}.csv"
+        path.write_bytes(random.Random(seed).randbytes(40 + 400 * seed))
+        with pytest.raises(BadInput, match=r"no table of text|no header|neither UTF-8"), \
+                open_source(path, spill=tmp_path) as source:
+            list(source)

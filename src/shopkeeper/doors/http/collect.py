@@ -17,12 +17,11 @@ from shopkeeper.errors import BadInput
 from shopkeeper.events.schema import TABLE_KEYS
 from shopkeeper.menu import Parameter
 from shopkeeper.warehouse.collector import Arrived, Ticket
-from shopkeeper.words import Sentence, put, say
+from shopkeeper.words import put, say
 
 LARGE = 128 * 1024  # bytes of records from which on they are judged beside the event loop
 VERBOSE = Parameter("verbose", "bool", default=False,
                     description=str(say("list every record in results, not only those that were not plainly stored.")))
-_NO_DETAILS: Mapping[int, Sentence] = {}
 _CHANGES: Mapping[str, Literal["put", "patch", "delete"]] = {"PUT": "put", "PATCH": "patch", "DELETE": "delete"}
 
 
@@ -108,23 +107,20 @@ def _ids(text: bytes, key: str) -> bytes:
     return encode([{key: one} if isinstance(one, str) else one for one in found])
 
 
-def account(ticket: Ticket, verbose: bool, language: str, details: Mapping[int, Sentence] = _NO_DETAILS) -> Reply:
+def account(ticket: Ticket, verbose: bool, language: str) -> Reply:
     """What became of the records: the counts, and each that was not plainly stored; all of them where asked for.
 
     Args:
         ticket: Of the request.
         verbose: Whether every record is asked for.
         language: `en` or `zh`.
-        details: Place -> what is wrong with a record, where the door knows better than the judge.
     """
     if not (ticket.verdicts or verbose):
         return Reply(200, b'{"received":%d,"stored":%d,"duplicate":0,"quarantined":0,"results":[]}'
                      % (ticket.received, ticket.stored))
     counts = {name: getattr(ticket, name) for name in ("received", "stored", "duplicate", "quarantined")}
-    said = {verdict.index: details.get(verdict.index, verdict.detail) if verdict.outcome == "quarantined"
-            else verdict.detail for verdict in ticket.verdicts}
     told = {verdict.index: {"index": verdict.index, "outcome": verdict.outcome, "reason": verdict.reason,
-                            "detail": None if (detail := said[verdict.index]) is None else put(detail, language),
+                            "detail": None if verdict.detail is None else put(verdict.detail, language),
                             "event_id": verdict.event_id} for verdict in ticket.verdicts}
     results = [told[place] for place in sorted(told)]
     if verbose:

@@ -24,6 +24,7 @@ from shopkeeper.doors.http.guard import COLLECT, of_address
 from shopkeeper.doors.http.refusals import Reply, TooLarge, encode
 from shopkeeper.doors.http.service import Service
 from shopkeeper.errors import BadInput
+from shopkeeper.events.arrivals import Misfit
 from shopkeeper.events.dialects import DIALECTS, Dialect, Row, Unfit, flat, translate
 from shopkeeper.events.entrance import lenient
 from shopkeeper.warehouse.collector import Arrived
@@ -58,7 +59,7 @@ class Translated:
     """The records of a body: JSON text, and what does not fit, by place."""
 
     text: bytes
-    unfit: Mapping[int, Sentence]
+    unfit: Mapping[int, Misfit]
 
 
 class Speaking:
@@ -88,16 +89,17 @@ class Speaking:
         else:
             found = translated(protocol, call, body, most, received_at)
         verbose = _verbose(call.query)
-        ticket = await self.service.take(Arrived(found.text, f"{source(call)}/{protocol.dialect.name}", received_at),
-                                         LARGE)
+        name = protocol.dialect.name
+        ticket = await self.service.take(Arrived(found.text, f"{source(call)}/{name}", received_at, dialect=name,
+                                                 unfit=found.unfit), LARGE)
         if call.caller is not None:
             call.caller.bucket.took(ticket.received)
-        reply = account(ticket, verbose, call.language, found.unfit)
+        reply = account(ticket, verbose, call.language)
         return Reply(200, b'{"success":true,' + reply.body[1:])
 
 
 def translated(protocol: Protocol, call: Call, body: bytes, most: int, received_at: int) -> Translated:
-    """The records of a body as records of ours; what does not fit stays as it came, for the quarantine.
+    """The records of a body as records of ours; what does not fit keeps its words, flat, with what counts for all.
 
     Raises:
         BadInput: It is no JSON object, or its list is none. TooLarge: It has more than `most` records.
@@ -113,16 +115,17 @@ def translated(protocol: Protocol, call: Call, body: bytes, most: int, received_
                        do=[say("send at most {n:,}.", n=most)], why=say("a request is judged as a whole, in memory."))
     shared = flat(protocol.shared(found, call))
     ours: list[Any] = []
-    unfit: dict[int, Sentence] = {}
+    unfit: dict[int, Misfit] = {}
     for place, record in enumerate(records):
         if not isinstance(record, dict):
             ours.append(record)
             continue
+        theirs = protocol.timed({**shared, **flat(record)}, received_at)
         try:
-            ours.append(translate(protocol.dialect, protocol.timed({**shared, **flat(record)}, received_at)))
+            ours.append(translate(protocol.dialect, theirs))
         except (Unfit, RecursionError, UnicodeError) as wrong:
-            unfit[place] = _misfit(protocol.dialect, wrong)
-            ours.append(record)
+            unfit[place] = _misfit(protocol.dialect, theirs, wrong)
+            ours.append(theirs)
     return Translated(_written(ours), unfit)
 
 
@@ -148,11 +151,18 @@ def _written(records: list[Any]) -> bytes:
         return json.dumps(records).encode()
 
 
-def _misfit(dialect: Dialect, wrong: Unfit | RecursionError | UnicodeError) -> Sentence:
-    if isinstance(wrong, Unfit):
-        return say("{field} does not fit {title}: {what}", field=wrong.field, title=dialect.title,
-                   what=wrong.what[:200])
-    return say("it is nested too deep.") if isinstance(wrong, RecursionError) else say("it holds half a character.")
+def _misfit(dialect: Dialect, theirs: Row, wrong: Unfit | RecursionError | UnicodeError) -> Misfit:
+    found = wrong if isinstance(wrong, Unfit) else Unfit("record", say("it is nested too deep.") if isinstance(
+        wrong, RecursionError) else say("it holds half a character."))
+    detail = json.dumps(found.within(dialect).to_dict())
+    return Misfit(found.field.encode("utf-8", "backslashreplace").decode(), detail, _name_of(dialect, theirs))
+
+
+def _name_of(dialect: Dialect, theirs: Row) -> str | None:
+    """The id of a record that does not fit, where a row of its dialect says which field that is."""
+    names = next((row.theirs for row in dialect.fields if row.ours == "event_id"), "").split("|")
+    found = next((theirs[name] for name in names if isinstance(theirs.get(name), str)), None)
+    return None if found is None else found.encode("utf-8", "backslashreplace").decode()
 
 
 def _verbose(query: bytes) -> bool:

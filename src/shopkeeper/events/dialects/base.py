@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from typing import Any, Literal
 
@@ -18,9 +18,10 @@ import msgspec
 
 from shopkeeper.events.mapping import spelling
 from shopkeeper.events.schema import ITEM_COLUMNS, MAPPABLE
+from shopkeeper.words import Sentence, say
 
-__all__ = ["NEVER", "OTHER", "Dialect", "Field", "Row", "Unfit", "flat", "parts_of", "personal", "translate",
-           "untranslate"]
+__all__ = ["NEVER", "OTHER", "Dialect", "Field", "Row", "Unfit", "Wrong", "flat", "parts_of", "personal", "said_of",
+           "translate", "untranslate"]
 
 Row = dict[str, Any]        # a record as flat fields
 OTHER = "other"             # the kind of what a tracker saw and no kind of ours means
@@ -39,7 +40,19 @@ _MISFIT = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, 
 _ITEM = frozenset({*ITEM_COLUMNS, "list_id"})
 
 
-class Unfit(ValueError):
+class Wrong(ValueError):
+    """A value that cannot be what it should be.
+
+    Attributes:
+        what: What is wrong with it, for people.
+    """
+
+    def __init__(self, what: Sentence) -> None:
+        super().__init__(str(what))
+        self.what = what
+
+
+class Unfit(Wrong):
     """A field that does not fit its dialect.
 
     Attributes:
@@ -47,14 +60,18 @@ class Unfit(ValueError):
         what: What is wrong with it, for people.
     """
 
-    def __init__(self, field: str, what: str) -> None:
-        super().__init__(f"{field}: {what}")
-        self.field, self.what = field, what
+    def __init__(self, field: str, what: Sentence) -> None:
+        super().__init__(what)
+        self.args, self.field = (f"{field}: {what}",), field
+
+    def within(self, dialect: Dialect) -> Sentence:
+        """The same as a sentence that names the field and the dialect."""
+        return say("{field} does not fit {title}: {what}", field=self.field, title=dialect.title, what=self.what)
 
 
 def NEVER(value: Any) -> Any:  # noqa: N802  # it stands in tables, as a constant does
     """Stands where a value cannot be written back."""
-    raise Unfit("", "it cannot be written back")
+    raise Unfit("", say("it cannot be written back."))
 
 
 @dataclass(frozen=True)
@@ -142,6 +159,10 @@ class Dialect:
         return (bool(self.headerless) and self.kind is not None and len(columns) == len(self.headerless)
                 and columns[self.headerless.index(self.kind)] in self.kinds)
 
+    def without(self, ours: Sequence[str]) -> Dialect:
+        """The same, where others say what fills these columns of ours."""
+        return replace(self, fields=tuple(row for row in self.fields if row.ours not in ours))
+
     def missing(self, columns: Sequence[str]) -> tuple[str, ...]:
         """The names of which a source in this dialect must have one, and this one has none; empty where it fits."""
         there = set(columns)
@@ -176,11 +197,11 @@ def listed(value: Any, name: str) -> list[Row]:
         try:
             value = msgspec.json.decode(value)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
-            raise Unfit(name, str(wrong)) from wrong
+            raise Unfit(name, say("it is no JSON.")) from wrong
     if isinstance(value, Mapping):
         value = [value]
     if not isinstance(value, list) or not all(isinstance(one, Mapping) for one in value):
-        raise Unfit(name, "no list of objects")
+        raise Unfit(name, say("it is no list of objects."))
     return [flat(one) for one in value]
 
 
@@ -252,7 +273,8 @@ def _tried(function: Callable[..., Any], *given: Any) -> Any:
     except Unfit:
         raise
     except _MISFIT as wrong:
-        raise Unfit("record", str(wrong) or type(wrong).__name__) from wrong
+        what = wrong.what if isinstance(wrong, Wrong) else say("its fields do not go together.")
+        raise Unfit("record", what) from wrong
 
 
 def _kind(dialect: Dialect, theirs: Row, used: set[str]) -> Row:
@@ -287,7 +309,17 @@ def _read(read: Callable[[Any], Any], name: str, value: Any) -> Any:
     except Unfit:
         raise
     except _MISFIT as wrong:
-        raise Unfit(name, str(wrong) or text_of(value)[:80]) from wrong
+        raise Unfit(name, said_of(wrong, value)) from wrong
+
+
+def said_of(wrong: Exception, value: Any) -> Sentence:
+    """What is wrong with a value, for people."""
+    return wrong.what if isinstance(wrong, Wrong) else say("{value} cannot be read.", value=shortly(value))
+
+
+def shortly(value: Any) -> str:
+    """A value as a sentence quotes it."""
+    return repr(text_of(value)[:40])
 
 
 def _item(dialect: Dialect, theirs: Row) -> Row:

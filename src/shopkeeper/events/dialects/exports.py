@@ -8,8 +8,9 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from functools import lru_cache
 from typing import Any
 
-from shopkeeper.events.dialects.base import text_of
+from shopkeeper.events.dialects.base import Wrong, shortly, text_of
 from shopkeeper.events.dialects.values import number, said
+from shopkeeper.words import say
 
 _SIGNS = r"CNY|RMB|USD|EUR|GBP|US\$|HK\$|[¥￥$€£]"
 _STEP = Decimal("0.0001")          # of decimal(18, 4)
@@ -52,7 +53,8 @@ def code(value: Any) -> str | None:
     kept = text_of(value).strip().startswith(('="', "'"))  # as text: nothing was cut
     cut = not kept and len(text) >= _EXACT + 3 and text.isdecimal() and not text[_EXACT:].strip("0")
     if cut or re.fullmatch(r"\d(\.\d+)?[Ee]\+\d{1,3}", text):
-        raise ValueError(f"{text}: a spreadsheet has cut this number; export it again, and keep the column as text")
+        raise Wrong(say("{value}: a spreadsheet has cut this number; export it again, and keep the column as text.",
+                        value=text[:40]))
     return text.removesuffix(".0") if re.fullmatch(r"\d+\.0", text) else text
 
 
@@ -65,6 +67,8 @@ def money(value: Any) -> str | None:
     >>> money("¥1,299.00"), money("12.5元"), money("(3.00)"), money("-¥4.50")
     ('1299', '12.5', '-3', '-4.5')
     """
+    if text_of(value).strip().lower() == "nan":
+        raise Wrong(say("{value} is no number.", value=shortly(value)))
     text = cell(value)
     if text is None or text.startswith(("无", "没有")):  # 无退款
         return None

@@ -12,6 +12,7 @@ from typing import Any
 
 from shopkeeper.events.dialects.base import NEVER, Dialect, Field, Row, Unfit, flat, listed, personal, text_of
 from shopkeeper.events.dialects.values import CLICKS, joint, micros, number, one_each, said, to_micros, unpriced
+from shopkeeper.words import say
 
 KINDS = {
     "page_view": "page_view", "screen_view": "page_view", "search": "search", "view_search_results": "search",
@@ -60,7 +61,7 @@ def _before(theirs: Row) -> Row:
         del out[name]
         for one in listed(theirs[name], name):
             if "key" not in one:
-                raise Unfit(name, "an entry without a key")
+                raise Unfit(name, say("it has an entry without a key."))
             value = next((one[f"value.{kind}"] for kind in _VALUES if one.get(f"value.{kind}") is not None), None)
             if value is not None:
                 out[f"{name}.{text_of(one['key'])}"] = value
@@ -126,7 +127,7 @@ def _payload(theirs: Row) -> list[Row]:
     above = {name: value for name, value in theirs.items() if name != "events"}
     events = listed(theirs["events"], "events")
     if not events:
-        raise Unfit("events", "there is none")
+        raise Unfit("events", say("there is none."))
     return [{**above, **one} for one in events]
 
 

@@ -12,12 +12,14 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
-from shopkeeper.events.dialects.base import Dialect, Field, Row, Unfit, personal, text_of
+from shopkeeper.events.dialects.base import Dialect, Field, Row, Unfit, personal, said_of, text_of
 from shopkeeper.events.dialects.exports import amount, cell, code, moment, money, plain
 from shopkeeper.events.dialects.values import number, said
 from shopkeeper.events.schema import KINDS
+from shopkeeper.words import say
 
 _OPEN = 65_536  # orders whose lines may still come; one that comes after so many others begins anew: a conflict
 HEAD_MONEY = ("value", "shipping", "tax", "discount")
@@ -33,11 +35,15 @@ class Orders:
         lines: Event -> how many of its lines came.
         heads: Order -> what its first line says for all.
         last: The order of the line before.
+        called: Their field with an order's number.
+        strange: Orders of which a later line named another customer: what follows it is not told apart any more.
     """
 
     lines: OrderedDict[str, int] = field(default_factory=OrderedDict)
     heads: OrderedDict[str, Row] = field(default_factory=OrderedDict)
     last: str | None = None
+    called: str = "order_id"
+    strange: set[str] = field(default_factory=set)
 
     def next_line(self, event_id: str) -> int:
         """The number of this line in its event, from 0."""
@@ -51,6 +57,11 @@ class Orders:
         """What the first line of an order said."""
         found = self.heads.pop(order, says)
         self.heads[order] = found
+        mine, other = found.get("customer_id"), says.get("customer_id")
+        if mine is not None and other is not None:
+            (self.strange.discard if mine == other else self.strange.add)(order)
+        if order in self.strange:
+            raise Unfit(self.called, say("an order of this number stands in the file with another customer, too."))
         if len(self.heads) > _OPEN:
             self.heads.popitem(last=False)
         return found
@@ -68,7 +79,8 @@ def lines_of(ours: Row, orders: Orders, carried: tuple[str, ...]) -> Row:
     if not order:
         return ours
     says = {name: ours[name] for name in carried if name in ours}
-    ours = {**(orders.head(order, says) if ours.get("event") != "refund" else {}), **ours}
+    head = orders.head(order, says)
+    ours = {**(head if ours.get("event") != "refund" else {}), **ours}
     if "event" not in ours:
         return ours
     named = ours["event"] if ours["event"] in KINDS else "purchase"  # a word that the user may yet give a meaning
@@ -96,7 +108,7 @@ def guarded(read: Callable[[Any], Any], row: Row, name: str) -> Any:
     try:
         return read(row[name]) if name in row else None
     except (ValueError, ArithmeticError) as wrong:
-        raise Unfit(name, str(wrong)) from wrong
+        raise Unfit(name, said_of(wrong, row[name])) from wrong
 
 
 def email(value: Any) -> str | None:
@@ -198,7 +210,7 @@ SHOPIFY = Dialect(
     "shopify-orders", "Shopify orders (CSV)", "https://help.shopify.com/en/manual/fulfillment/managing-orders/exporting-orders",
     marks=(("Name",), ("Financial Status",), ("Lineitem name",), ("Lineitem quantity",), ("Lineitem price",),
            ("Currency",)),
-    state=Orders, split=_shopify_split, finish=_shopify, after=_uncharged,
+    state=partial(Orders, called="Name"), split=_shopify_split, finish=_shopify, after=_uncharged,
     fields=(WHAT_IS_TOLD, Field("order_id", "Name", read=cell),
             Field("ts", "Paid at|Created at", read=moment), Field("customer_id", "Email", read=email),
             Field("currency", "Currency", read=said), Field("value", "Subtotal", read=money),

@@ -105,9 +105,8 @@ class Reading:
         return RawBatch(_table(out), np.asarray(lines, dtype=np.int64), [*raw.broken, *broken])
 
     def _set_aside(self, wrong: Unfit, row: Row, line: int) -> Broken:
-        detail = say("{field} does not fit {title}: {what}", field=wrong.field, title=self.dialect.title,
-                     what=wrong.what[:200])
-        return Broken(line, "dialect", detail, json.dumps(row, ensure_ascii=False, default=str))
+        record = json.dumps(row, ensure_ascii=False, default=str)
+        return Broken(line, "dialect", wrong.within(self.dialect), record, field=wrong.field)
 
     def _check(self, names: list[str]) -> None:
         missing = self.dialect.missing(names)

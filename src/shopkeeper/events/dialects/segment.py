@@ -11,6 +11,7 @@ import msgspec
 
 from shopkeeper.events.dialects.base import NEVER, Dialect, Field, Row, Unfit, flat, listed, personal, text_of
 from shopkeeper.events.dialects.values import CLICKS, net, number, one_each, said, unpriced
+from shopkeeper.words import say
 
 KINDS = {
     "Products Searched": "search", "Product List Viewed": "view_item_list", "Product List Filtered": "view_item_list",
@@ -110,7 +111,7 @@ def _properties(theirs: Row) -> Row:
     try:
         found = msgspec.json.decode(theirs["properties"], type=dict[str, object])
     except (msgspec.DecodeError, RecursionError) as wrong:
-        raise Unfit("properties", str(wrong)) from wrong
+        raise Unfit("properties", say("it is no JSON object.")) from wrong
     rest = {name: value for name, value in theirs.items() if name != "properties"}
     return {**rest, **flat({"properties": found})}
 

@@ -15,6 +15,7 @@ import msgspec
 
 from shopkeeper.events.dialects.base import NEVER, OTHER, Dialect, Field, Row, Unfit, flat, listed, personal, text_of
 from shopkeeper.events.dialects.values import net, number, one_each, said
+from shopkeeper.words import say
 
 _ENTITY = re.compile(r"contexts_com_snowplowanalytics_snowplow_ecommerce_(\w+?)(?:_\d+){1,3}")
 _ACTION = re.compile(r"unstruct_event_com_snowplowanalytics_snowplow_(?:ecommerce_)?"
@@ -49,7 +50,7 @@ def _before(theirs: Row) -> Row:
     elif "products" in out:
         found = {text_of(one["currency"]) for one in products if one.get("currency")}
         if len(found) > 1:
-            raise Unfit(_PRODUCTS, "products in several currencies")
+            raise Unfit(_PRODUCTS, say("its products are in several currencies."))
         out["currency_of_product"] = next(iter(found), None)
     return {name: value for name, value in out.items() if value is not None}
 
@@ -130,7 +131,7 @@ def _tsv(theirs: Row) -> Row:
         whole = _json(name, theirs[name]).get("data")
         for entity in whole if isinstance(whole, list) else [whole]:
             if not isinstance(entity, dict) or not (schema := _SCHEMA.fullmatch(text_of(entity.get("schema", "")))):
-                raise Unfit(name, "no self-describing JSON")
+                raise Unfit(name, say("it is no self-describing JSON."))
             vendor, what = (re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", part).lower())
                             for part in schema.groups()[:2])
             column = f"{'unstruct_event' if name == 'unstruct_event' else 'contexts'}_{vendor}_{what}_{schema[3]}"
@@ -171,7 +172,7 @@ def _json(name: str, value: object) -> dict[str, object]:
     try:
         return msgspec.json.decode(text_of(value), type=dict[str, object])
     except (msgspec.DecodeError, RecursionError) as wrong:
-        raise Unfit(name, str(wrong)) from wrong
+        raise Unfit(name, say("it is no JSON object.")) from wrong
 
 
 def _tsv_finish(theirs: Row, ours: Row) -> Row:

@@ -14,13 +14,15 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from shopkeeper.events.dialects.base import Dialect, Field, Row, personal, text_of
+from shopkeeper.events.dialects.base import Dialect, Field, Row, Wrong, personal, shortly, text_of
 from shopkeeper.events.dialects.exports import amount, cell, code, moment
 from shopkeeper.events.dialects.values import number, said
+from shopkeeper.words import say
 
 _WORDS = {"好评": "5", "中评": "3", "差评": "1", "positive": "5", "neutral": "3", "negative": "1",
           "非常满意": "5", "满意": "4", "一般": "3", "不满意": "2", "非常不满意": "1",
           "一星": "1", "二星": "2", "两星": "2", "三星": "3", "四星": "4", "五星": "5"}
+_STARS = Decimal(5)
 _OF = re.compile(r"([\d.]+)\s*(?:/|out of)\s*([\d.]+).*")
 _TEXT = ("text", "review", "review_text", "reviewText", "review_body", "review_content", "content", "comment",
          "comment_content", "comments", "body", "message", "message_text", "post", "post_text", "full_text", "caption",
@@ -57,13 +59,21 @@ def stars(value: Any) -> str:
     if text in _WORDS:
         return _WORDS[text]
     if "★" in text and not text.strip("★☆"):
-        return str(text.count("★"))
+        return _within_scale(str(text.count("★")), text)
     if (of := _OF.fullmatch(text)) is not None:
         best = Decimal(of[2])
+        _within_scale(of[1], text, best)
         if not best:
-            raise ValueError(f"{text}: of nothing")
+            raise Wrong(say("{value} is a rating of nothing.", value=shortly(text)))
         return amount(Decimal(of[1]) * 5 / best)
-    return number(re.sub(r"\s*(星|stars?|分)$", "", text))
+    found = number(re.sub(r"\s*(星|stars?)$", "", text).removesuffix("分").strip())
+    return _within_scale(found, text) if re.search(r"(星|stars?)$", text) else found
+
+
+def _within_scale(found: str, text: str, best: Decimal = _STARS) -> str:
+    if not 0 <= Decimal(found) <= best:
+        raise Wrong(say("{value} lies outside its scale.", value=shortly(text)))
+    return found
 
 
 def _known(value: Any) -> str | None:

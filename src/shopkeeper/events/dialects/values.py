@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from shopkeeper.events.dialects.base import Row, text_of
+from shopkeeper.events.dialects.base import Row, Unfit, Wrong, shortly, text_of
+from shopkeeper.words import say
 
 _UNSET = frozenset({"", "(not set)", "(none)", "(data deleted)", "null", "undefined", "NaN"})
 CLICKS = ("gclid", "gbraid", "wbraid", "dclid", "msclkid", "fbclid", "ttclid", "twclid", "li_fat_id")
@@ -35,9 +36,9 @@ def number(value: Any) -> str:
     try:
         found = Decimal(text_of(value).strip())
     except InvalidOperation as wrong:
-        raise ValueError(f"{text_of(value)[:40]!r} is no number") from wrong
+        raise Wrong(say("{value} is no number.", value=shortly(value))) from wrong
     if not found.is_finite():
-        raise ValueError(f"{text_of(value)[:40]!r} is no number")
+        raise Wrong(say("{value} is no number.", value=shortly(value)))
     plain = format(found, "f")
     return plain.rstrip("0").rstrip(".") if "." in plain else plain
 
@@ -81,7 +82,7 @@ def to_seconds(value: Any) -> int:
 
 def _iso(count: int) -> str:
     if not 0 <= count < 253402300800_000000:
-        raise ValueError(f"{count} is no time")
+        raise Wrong(say("{value} is no time.", value=shortly(count)))
     moment = datetime.fromtimestamp(count // 1_000_000, UTC).replace(microsecond=count % 1_000_000)
     return moment.isoformat().replace("+00:00", "Z")
 
@@ -99,12 +100,19 @@ def net(theirs: Row, whole: str, *apart: str) -> str:
     """An amount less others that it includes.
 
     Raises:
-        ValueError: One of them is no number.
+        Unfit: One of them is no number.
 
     >>> net({"total": 30, "tax": "2.5"}, "total", "tax", "shipping")
     '27.5'
     """
-    return number(Decimal(number(theirs[whole])) - sum(Decimal(number(theirs.get(name, 0))) for name in apart))
+    return number(_amount(theirs, whole) - sum(_amount(theirs, name) for name in apart))
+
+
+def _amount(theirs: Row, name: str) -> Decimal:
+    try:
+        return Decimal(number(theirs.get(name, 0)))
+    except Wrong as wrong:
+        raise Unfit(name, wrong.what) from wrong
 
 
 def unpriced(ours: Row, kinds: frozenset[str]) -> Row:

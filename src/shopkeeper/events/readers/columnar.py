@@ -20,7 +20,8 @@ from shopkeeper.words import Sentence, say
 
 __all__ = ["ARROW_ERRORS", "arrow_file_parts", "flat", "parquet_parts", "plain", "table_parts"]
 
-ARROW_ERRORS = (pa.ArrowException, OSError, OverflowError)    # what pyarrow raises for a file that is not sound
+# what pyarrow raises for a file that is not sound
+ARROW_ERRORS = (pa.ArrowException, OSError, OverflowError, UnicodeDecodeError)
 
 _BEYOND_ASCII = 0x80
 

@@ -31,6 +31,8 @@ ENDINGS: Mapping[str, str] = {
 }
 _PACKED = (".gz", ".gzip", ".zst", ".zstd")
 _TABLES = ("parquet", "arrow", "xlsx")      # formats that are not text
+_LOOKED_AT = 4_096                          # characters of a text's first line
+_FEW_ODD, _MOST_ODD = 4, 0.05               # odd ones among them that a table may have, and their share
 _SPEAKING = {"parquet": "Parquet", "arrow": "Arrow", "xlsx": "XLSX", "csv": "CSV", "tsv": "TSV", "jsonl": "JSONL"}
 
 
@@ -184,6 +186,12 @@ def _text_source(stream: ByteStream, kind: str, options: ReadOptions, spill: Pat
     if encoding.note is not None:
         problems.append(encoding.note)
     text = _start(head, encoding)
+    begin = text[:_LOOKED_AT].partition("\n")[0]
+    if sum(map(_odd, begin)) > max(_FEW_ODD, _MOST_ODD * len(begin)):
+        raise BadInput(say("{name} is no table of text: it is full of characters that nobody writes.",
+                           name=stream.name),
+                       do=[say("Export it as CSV, XLSX or Parquet")],
+                       why=say("it may be a file of another program, packed, or encrypted."))
     if not kind:
         kind = "jsonl" if text.lstrip()[:1] in ("{", "[") else "csv"
     lines = TextLines(stream, encoding, limit=options.max_record_bytes, spill=spill)
@@ -195,6 +203,11 @@ def _text_source(stream: ByteStream, kind: str, options: ReadOptions, spill: Pat
         kind = "tsv" if delimiter == "\t" else kind
         parts = Delimited(lines, delimiter, options, stream.name, problems).parts()
     return Source(stream.name, kind, parts, stream, encoding=encoding.codec, problems=problems)
+
+
+def _odd(character: str) -> bool:
+    """Whether a character stands in no text: a control, or what no encoding knows."""
+    return (character < " " and character not in "\t\n\r") or "\x7f" <= character < "\xa0" or character == "\ufffd"
 
 
 def _start(head: bytes, encoding: Encoding) -> str:
