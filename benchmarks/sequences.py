@@ -51,8 +51,9 @@ def run(path: Path, params: SequenceParams, search: bool) -> dict[str, Any]:
     blend = BlendFitted(counted(test.log), late, weights, BlendParams())
     added = time.perf_counter() - began
     by_source = {name: round(float(value), 3) for name, value in zip(late, weights.level, strict=True)}
-    return {"single": _figures(network, test, trained), "single, gone on": _figures(again, test, added),
-            "blend": {**_figures(blend, test, added), "weights": by_source}, "validation": _figures(network, valid, trained)}
+    return {"validation": _figures(network, valid, trained), "single": _figures(network, test, trained),
+            "single, gone on": _figures(again, test, added),
+            "blend": {**_figures(blend, test, added), "weights": by_source}}
 
 
 def _best(method: Any, half: Half) -> Any:

@@ -66,14 +66,14 @@ def _marked(function: F, mark: Mark) -> F:
     return cast(F, asked)
 
 
-<<<<<<< HEAD
 def _looks(shop: Any) -> tuple[int, int]:
     """How often somebody was given events without those of bots, and with joined people, so far.
 
     Whoever asks has a shop; a function alone may be tried with anything.
     """
     return getattr(shop, "looked", 0), getattr(shop, "followed", 0)
-=======
+
+
 def one_of(name: str, value: object, choices: Sequence[str]) -> None:
     """Refuse what is none of the words that a parameter takes.
 
@@ -83,7 +83,6 @@ def one_of(name: str, value: object, choices: Sequence[str]) -> None:
     if value not in choices:
         raise BadInput(say("{name} is {value}; it must be one of {names}.", name=name, value=repr(value)[:80],
                            names=", ".join(choices)), do=[say("{example}", example=f"--{name} {choices[0]}")])
->>>>>>> 1a7a341 (Keep posted records that do not fit a dialect whole, undo joins with their import, and judge gaps by a kind's own rhythm)
 
 
 class Evidence(Protocol):

@@ -170,7 +170,6 @@ def test_a_guests_order_is_no_visitor(tmp_path):
     assert identity.report(shop).table["value"].to_pylist() == [0] * 6
 
 
-<<<<<<< HEAD
 def test_a_view_from_a_time_on_says_what_the_whole_says_and_reads_no_older_days(shop):
     shop.ingest([event(20, 0, "till"), event(21, 1, "till", "bob")])        # older days are there, too
     shop.ingest([{**event(30, 0, "till"), "ts": "2026-09-03T10:00:00Z"}])
@@ -219,10 +218,10 @@ def test_every_answer_counts_joined_people_and_says_so_unless_raw_identities_are
     assert not any("no customer" in str(one) for one in joined.notes)
     with pytest.raises(BadInput, match="identity is 'both'"):
         Shop.open(shop.path, identity="both")
-=======
+
+
 def test_a_visitor_is_named_as_the_log_names_it_where_a_customer_can_be(shop):
     found = [identity.of(shop, name).table["customer_id"].to_pylist() for name in ("phone", "till", "ann")]
 
     assert [len(one) for one in found] == [1, 2, 2]
     assert found[0] == [shop.person("ann")]
->>>>>>> 1a7a341 (Keep posted records that do not fit a dialect whole, undo joins with their import, and judge gaps by a kind's own rhythm)

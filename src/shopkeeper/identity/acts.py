@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
-import re
 from collections.abc import Callable, Mapping
-=======
-from collections.abc import Mapping
->>>>>>> 1a7a341 (Keep posted records that do not fit a dialect whole, undo joins with their import, and judge gaps by a kind's own rhythm)
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -115,20 +110,10 @@ def _keyed(table: pa.Table) -> Joins:
     return {(row["anonymous_id"], row["customer_id"]): row for row in table.to_pylist()}
 
 
-<<<<<<< HEAD
-def _visitor(shop: Shop, identity: str) -> str:
-    known = re.fullmatch(r"a_[a-z2-7]{24}", identity)
-    return identity if known else pseudonym(identity, "anonymous_id", shop.keys().pseudonym)
-
-
 def _done(shop: Shop, before: Joins, after: Joins, name: Literal["join", "split"],
           given: Mapping[str, object]) -> Changed:
     """Publish the joins, unless it is a dry run or nothing changes; say which are new, or undone."""
     joined, dry_run = name == "join", bool(given["dry_run"])
-=======
-def _done(shop: Shop, before: Joins, after: Joins, joined: bool, asked: Mapping[str, object]) -> Changed:
-    """Publish the joins, unless it is a dry run or nothing changes."""
->>>>>>> 1a7a341 (Keep posted records that do not fit a dialect whole, undo joins with their import, and judge gaps by a kind's own rhythm)
     changed = [row for key, row in sorted(after.items())
                if row["joined"] == joined and before.get(key, {}).get("joined") != joined]
     if not dry_run and before != after:
