@@ -184,3 +184,11 @@ def test_the_answer_says_from_when_to_when_so_that_ratings_are_not_taken_for_tim
     answer = compete(data, Asked(n=1, methods=("popular",)), fresh=False)
 
     assert "times from 1970-01-01 to 1970-01-01" in str(answer.notes[0])
+
+
+def test_what_does_not_compete_over_such_a_log_is_left_out_and_named(tmp_path):
+    data = read(write(tmp_path, "1 a b c d\n2 b a c d\n3 a d c b\n"), "sequences")
+    answer = compete(data, Asked(n=1), fresh=False)
+
+    assert answer.table["method"].to_pylist() == ["popular", "buy_again", "neighbours", "factors"]
+    assert str(answer.notes[-1]).startswith("not among them: blend, sequence;")

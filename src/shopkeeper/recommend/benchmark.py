@@ -21,14 +21,16 @@ from shopkeeper.evidence.bootstrap import resample
 from shopkeeper.evidence.metrics import Relevant
 from shopkeeper.evidence.splits import iso, leave_last, rolling_origins
 from shopkeeper.recommend.files import Published
+from shopkeeper.recommend.inputs import Log
 from shopkeeper.recommend.methods.base import Histories, Interactions, ItemSets, Method
-from shopkeeper.recommend.trials import known_methods
+from shopkeeper.recommend.trials import CONTESTS, known_methods
 from shopkeeper.words import Sentence, put, say, word
 
 __all__ = ["PROTOCOLS", "Asked", "Benchmark", "Part", "Protocol", "compete", "parts"]
 
 Protocol = Literal["leave-one-out", "time-split"]
 PROTOCOLS: tuple[str, ...] = get_args(Protocol)
+QUESTION = "recommend.next_items"
 FEWEST = 2       # customers that an interval needs
 TO_CHOOSE = 4_000  # cases that settings are chosen on, at most: a seeded sample of more
 TIMED = 200      # customers whose answer is timed one at a time
@@ -129,7 +131,7 @@ def compete(data: Published, asked: Asked, *, name: str = "", fresh: bool = True
         UnknownName: A method of that name does not compete.
         BadInput: A time split of a file without times.
     """
-    methods = _chosen_methods(asked.methods)
+    methods, missing = _chosen_methods(data, asked.methods)
     valid, test = parts(data, asked)
     progress.start(say("{protocol} of {name}: {n:,} customers", protocol=asked.protocol, name=name,
                        n=len(test.customers)), len(methods))
@@ -152,16 +154,25 @@ def compete(data: Published, asked: Asked, *, name: str = "", fresh: bool = True
         table=pa.Table.from_pylist(rows, schema=SCHEMA), method=best,
         evidence=ExactCount(say("customers with a test case"), len(test.customers)),
         asked={"command": "benchmark recommend", "data": name, "form": data.form, **plain(asked)},
-        notes=_notes(data, asked, test))
+        notes=(*_notes(data, asked, test), *((say(
+            "not among them: {names}; this log is too small or too large for them, or what they need is not installed.",
+            names=", ".join(missing)),) if missing else ())))
 
 
-def _chosen_methods(names: Sequence[str]) -> list[Method]:
-    known = known_methods("recommend.next_items")
+def _chosen_methods(data: Published, names: Sequence[str]) -> tuple[list[Method], list[str]]:
+    """The methods asked for, by default those that would compete over such a log; and the names of those that are not.
+    """
+    contest, log = CONTESTS[QUESTION], data.log
+    as_log = Log(data.customers, data.items, log, np.ones(len(log), dtype=bool), "conversion", int(log.when.max()))
+    known, made = known_methods(QUESTION), {method.name: method for method in contest.methods(as_log)}
+    ours = {method.name for method in contest.methods(None)}
+    made |= {name: method for name, method in known.items() if name not in ours}  # of other packages
     for name in names:
         if name not in known:
             raise UnknownName(say("no method {name} competes.", name=repr(name)),
                               do=[say("one of: {names}", names=", ".join(sorted(known)))])
-    return [method for name, method in known.items() if not names or name in names]
+    chosen = [{**known, **made}[name] for name in dict.fromkeys(names)] if names else list(made.values())
+    return chosen, [] if names else sorted(set(known) - set(made))
 
 
 def _notes(data: Published, asked: Asked, test: Part) -> tuple[Sentence, ...]:
