@@ -194,7 +194,7 @@ def by_channel_and_hour(seed: int, *, customers: int, items: int) -> dict[str, d
     log = read_log(shop)
     events = shop.events()
     rows = shop.engine.run(events.filter(events.item_id.notnull()).select(
-        person=events.customer_id.coalesce(events.anonymous_id), ts=events.ts.cast("timestamp('UTC')").epoch_seconds(),
+        person=events.customer_id.coalesce(events.anonymous_id), ts=events.ts.epoch_seconds().floor().cast("int64"),
         item=events.item_id, channel=events.utm_source))
     return _first_items(log, rows)
 
