@@ -41,6 +41,7 @@ class Draft:
         kinds: The declared kinds and their roles.
         unread: Column -> cells that could not be read and are kept in props.
         said_at: (n,) the time as the sender says it, before its clock is corrected.
+        named: Columns that count otherwise in a body: with people under the key that names events.
         reason, where: (n,) the rule each row broke, and the column it is about; empty text for none.
     """
 
@@ -50,6 +51,7 @@ class Draft:
     kinds: Mapping[str, Role]
     unread: Counter[str] = field(default_factory=Counter)
     said_at: Any = None
+    named: dict[str, Any] = field(default_factory=dict)
     reason: Any = field(init=False)
     where: Any = field(init=False)
     _masks: dict[str, tuple[Any, Mask]] = field(init=False, default_factory=dict)
