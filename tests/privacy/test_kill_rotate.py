@@ -12,7 +12,7 @@ from shopkeeper.shop import Shop
 
 from .test_rotate import events, filled, groups, pseudonyms, resolved, sent
 
-# Forks a child for each step: it rotates a copy of the shop, and ends itself before so many syncs, renames and removals.
+# Forks a child for each step: it rotates a copy of the shop, and ends itself before so many calls of these functions.
 CHILD = """
 import importlib, json, os, shutil, sys
 from pathlib import Path
@@ -52,7 +52,7 @@ print(json.dumps(outcomes))
 
 
 @pytest.mark.parametrize("names, every", [
-    ("replace", 1), pytest.param("fsync replace unlink rmdir", 1, marks=pytest.mark.slow)])
+    ("replace", 2), pytest.param("fsync replace unlink rmdir", 1, marks=pytest.mark.slow)])
 def test_a_kill_before_any_step_leaves_the_old_pseudonyms_or_the_new_ones_and_it_can_be_done_again(
         tmp_path, names, every):
     before = filled(tmp_path / "first")
@@ -76,7 +76,7 @@ def test_a_kill_before_any_step_leaves_the_old_pseudonyms_or_the_new_ones_and_it
         assert sorted(map(sorted, groups(shop, "customer_id").values())) == people
         shutil.rmtree(shop.path) if 0 < number < len(outcomes) - 1 else None
     assert rotations == sorted(rotations)
-    assert rotations.count(0) >= 10
+    assert rotations.count(0) >= 10 // every
     assert rotations[-1] == 1
 
     for number in (0, len(outcomes) - 1):

@@ -14,13 +14,16 @@ from shopkeeper.errors import BadInput, NotAShop, ShopBusy
 from shopkeeper.events.mapping import Mapping
 from shopkeeper.events.pseudonyms import unseal
 from shopkeeper.events.renaming import Renaming
-from shopkeeper.events.schema import TABLES
+from shopkeeper.events.schema import EVENTS, TABLES
 from shopkeeper.recommend.assignment import TABLE as EXPERIMENTS
 from shopkeeper.represent.vocabulary import Vocabulary
 from shopkeeper.shop import Shop
-from shopkeeper.warehouse import index, keyfiles, models
+from shopkeeper.trends.kept import FIRINGS
+from shopkeeper.trends.ringing import ring_id
+from shopkeeper.warehouse import index, keyfiles, models, rotation
 from shopkeeper.warehouse.backup import back_up, restore
 from shopkeeper.warehouse.collector import Collector
+from shopkeeper.warehouse.inspection import inspect
 from shopkeeper.warehouse.manifest import Segment
 from shopkeeper.warehouse.tables import PERSONAL, PUBLISHED, QUARANTINE, STORED, declared
 
@@ -36,9 +39,9 @@ def view(number, **more):
 
 
 def order(number):
+    items = [{"item_id": "i1", "quantity": 1, "price": "2.00"}, {"item_id": "i2", "quantity": 2, "price": "1"}]
     return {"event_id": f"o{number}", "event": "purchase", "ts": "2023-05-09T11:00:00Z", "customer_id": WHO[number % 3],
-            "order_id": f"o{number}", "currency": "EUR", "color": "red",
-            "items": [{"item_id": "i1", "quantity": 1, "price": "2.00"}, {"item_id": "i2", "quantity": 2, "price": "1"}]}
+            "order_id": f"o{number}", "currency": "EUR", "color": "red", "items": items}
 
 
 WITH_IDS = [*(view(n, event_id=f"e{n}") for n in range(12)), *(order(n) for n in range(3)),
@@ -46,8 +49,8 @@ WITH_IDS = [*(view(n, event_id=f"e{n}") for n in range(12)), *(order(n) for n in
              "currency": "EUR"},
             view(4, event_id="stranger", customer_id=STRANGER)]
 NO_IDS = [view(n) for n in (1, 2, 2, 3)]
-RECEIPTS = [{"event": "purchase", "ts": "2023-05-09T13:00:10Z", "customer_id": WHO[n % 2], "item_id": f"i{n}", "value": "2",
-             "currency": "EUR", "event_id": f"r{n}"} for n in range(4)]
+RECEIPTS = [{"event": "purchase", "ts": "2023-05-09T13:00:10Z", "customer_id": WHO[n % 2], "item_id": f"i{n}",
+             "value": "2", "currency": "EUR", "event_id": f"r{n}"} for n in range(4)]
 BY_MINUTE = {"order_rule": "customer-minute"}
 
 
@@ -66,8 +69,11 @@ def filled(place, old=False):
     identity.join(shop)
     vocabulary = Vocabulary([ann, shop.person("bob")])
     arrays = {f"vocabulary.{name}": array for name, array in vocabulary.state().items()}
+    row = {"id": ring_id("burst", TIME, ann), "rule": "burst", "until": TIME, "who": ann}
     with shop.store.write("test") as writer:
-        writer.commit(models.install(writer, writer.manifest, "recommend.audience", arrays, {"method": "popular"}))
+        made = models.install(writer, writer.manifest, "recommend.audience", arrays, {"method": "popular"})
+        fired = pa.Table.from_pylist([row], schema=declared(FIRINGS))
+        writer.commit(writer.publish(made, FIRINGS, fired, TIME))
     shop.refresh()
     return shop
 
@@ -107,7 +113,8 @@ def pseudonyms(shop):
 
 
 def events(shop):
-    return {(row["event_id"], row["line"]): row for row in shop.engine.run(shop.engine.events()).to_pylist()}
+    return {(row["event_id"], row["line"]): row for segment in shop.manifest.segments
+            for row in pq.read_table(shop.path / segment.file, columns=EVENTS.names).to_pylist()}
 
 
 def groups(shop, column):
@@ -161,16 +168,21 @@ def test_tables_models_texts_and_rejected_records_name_the_same_people(both):
 
     assert f"/{ann}?" in events(after)["said", 0]["url"]
     assert f"for {ann}" in events(after)["said", 0]["props"]
-    assert ann in ledger.quarantine(after).table["record"][0].as_py()
-    assert {row["customer_id"]: row["props"] for row in after.engine.run(after.engine.table("customers")).to_pylist()
-            } == {ann: '{"town":"Ulm"}', after.person("bob"): '{"town":"Bonn"}'}
+    assert ann in pq.read_table(after.path / after.manifest.quarantine[0])["record"][0].as_py()
+    customers = after.store.read_table(after.manifest, "customers").to_pylist()
+    assert {row["customer_id"]: row["props"] for row in customers} == {
+        ann: '{"town":"Ulm"}', after.person("bob"): '{"town":"Bonn"}'}
     assert [len(kept) for kept in after.manifest.former.values()] == [len(x) for x in before.manifest.former.values()]
-    joins = [identity.report(one).table.to_pylist() for one in (before, after)]
-    assert joins[0] == joins[1]
+    joins = [one.store.read_table(one.manifest, "facts/identity") for one in (before, after)]
+    firing = after.store.read_table(after.manifest, FIRINGS).to_pylist()[0]
+    assert (firing["who"], firing["id"]) == (ann, ring_id("burst", TIME, ann))
+    rest = [one.drop_columns(["anonymous_id", "customer_id"]) for one in joins]
+    assert rest[0] == rest[1]
+    assert {*joins[1]["customer_id"].to_pylist()} > {after.person(name) for name in WHO}
     model = after.installed("recommend.audience")
     vocabulary = Vocabulary.restore({name: model.arrays[f"vocabulary.{name}"] for name in ("offsets", "data")})
     assert vocabulary.ids() == [ann, after.person("bob")]
-    assert ledger.check(after).table.num_rows == 0
+    assert inspect(after.store, after.manifest).faults == ()
 
 
 def test_what_was_stored_before_is_a_duplicate_with_and_without_an_id_and_another_body_a_conflict(both, copy_of):
@@ -223,8 +235,8 @@ def test_a_pseudonym_in_any_personal_column_of_any_table_is_renamed(tmp_path):
         tables = {name: file for name, file in files.items() if name not in ("events", "quarantine")}
         writer.commit(replace(writer.manifest, tables=tables, quarantine=(files["quarantine"],),
                               segments=(Segment(files["events"], 1, 1, 0, 0, "x"),)))
+    rotation.rotate(shop.store, shop.keys())
     shop.refresh()
-    privacy.rotate(shop)
 
     named = {"events": shop.manifest.segments[0].file, "quarantine": shop.manifest.quarantine[0],
              **shop.manifest.tables}
@@ -274,8 +286,8 @@ def test_while_the_shop_is_served_a_rotation_is_refused(both, copy_of):
 def test_while_an_experiment_runs_a_rotation_is_refused(both, copy_of):
     shop = copy_of(both[0])
     row = dict.fromkeys(declared(EXPERIMENTS).names) | {
-        "experiment": "x", "question": "recommend.next_items", "a": "installed", "b": "plain", "share": 0.5, "salt": "s",
-        "start": time.time_ns() // 1000 - 10}
+        "experiment": "x", "question": "recommend.next_items", "a": "installed", "b": "plain", "share": 0.5,
+        "salt": "s", "start": time.time_ns() // 1000 - 10}
     with shop.store.write("test") as writer:
         table = pa.Table.from_pylist([row], schema=declared(EXPERIMENTS))
         writer.commit(writer.replace_table(writer.manifest, EXPERIMENTS, table))

@@ -12,6 +12,7 @@ from shopkeeper.evidence import ExactCount
 from shopkeeper.privacy.answers import Rotation
 from shopkeeper.recommend.assignment import running
 from shopkeeper.shop import Shop
+from shopkeeper.trends.kept import FIRINGS, with_ids
 from shopkeeper.warehouse import folding, rotation
 from shopkeeper.words import say
 
@@ -41,7 +42,7 @@ def rotate(shop: Shop, *, dry_run: bool = False, progress: Progress = silent) ->
     else:
         _check(shop)
         folding.fold(shop.store, shop.keys(), shop.config.roles, wait=WAIT, progress=progress)
-        done = rotation.rotate(shop.store, shop.keys(), wait=WAIT, progress=progress)
+        done = rotation.rotate(shop.store, shop.keys(), {FIRINGS: with_ids}, wait=WAIT, progress=progress)
         shop.refresh()
     lines = [("pseudonyms", done.known + done.others), ("pseudonyms that the vault cannot resolve", done.others),
              ("event lines", done.rows)]

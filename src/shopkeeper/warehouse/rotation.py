@@ -12,10 +12,11 @@ import re
 import secrets
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -32,8 +33,9 @@ from shopkeeper.warehouse import keyfiles
 from shopkeeper.warehouse.folding import unfolded
 from shopkeeper.warehouse.keyfiles import Named
 from shopkeeper.warehouse.manifest import Import, Installed, Manifest
-from shopkeeper.warehouse.segments import BOUNDED, DENSE, GROUP_ROWS, finished
-from shopkeeper.warehouse.store import Store, Writer, durable_write, held, make_folder, rotated
+from shopkeeper.warehouse.segments import BOUNDED, DENSE, finished
+from shopkeeper.warehouse.staging import GROUP_ROWS
+from shopkeeper.warehouse.store import Store, Writer, damage, durable_write, held, make_folder, rotated
 from shopkeeper.warehouse.tables import PERSONAL, STORED
 from shopkeeper.words import say
 
@@ -42,6 +44,7 @@ __all__ = ["NAMES", "Rotated", "look", "rotate"]
 NAMES = frozenset({"event_id"})  # columns that name events: what they hold never changes
 BATCH = 1 << 16   # rows of a file that are held at once
 PIECE = 1 << 24   # bytes of a file that are held at once
+Remade = Callable[[pa.Table], pa.Table]
 _PEOPLE = ("customer_id", "anonymous_id")
 _AGAIN = re.compile(r"-k[0-9]+\Z")  # how the names of files end that a rotation wrote
 _CODED = [field.name for field in STORED if pa.types.is_string(field.type) and field.name not in DENSE]
@@ -77,7 +80,8 @@ def look(store: Store, manifest: Manifest, keys: Keys, progress: Progress = sile
     return Rotated(known, len(renaming) - known, manifest.rows)
 
 
-def rotate(store: Store, keys: Keys, *, wait: float = 0.0, progress: Progress = silent) -> Rotated:
+def rotate(store: Store, keys: Keys, remade: Mapping[str, Remade] = MappingProxyType({}), *, wait: float = 0.0,
+           progress: Progress = silent) -> Rotated:
     """Give the shop another key of pseudonyms, and everybody another pseudonym, in one commit.
 
     The old key, and the files with old pseudonyms, are removed right behind the commit; who reads them is refused then.
@@ -85,6 +89,7 @@ def rotate(store: Store, keys: Keys, *, wait: float = 0.0, progress: Progress = 
     Args:
         store: The shop's folder.
         keys: The shop's keys.
+        remade: Published table -> what makes new of its columns that follow from a pseudonym, once that is another.
         wait: Seconds to wait for another writer.
         progress: Told how far it is, in bytes.
 
@@ -98,7 +103,7 @@ def rotate(store: Store, keys: Keys, *, wait: float = 0.0, progress: Progress = 
         if unfolded(store, writer.manifest).records:
             raise ShopBusy(say("the journal holds what is not in the log yet."), do=[say("do it again.")],
                            why=say("what lies there would come in under old pseudonyms."))
-        done = _Rotation(writer, keys, progress).run()
+        done = _Rotation(writer, keys, remade, progress).run()
         writer.clean()
         return done
 
@@ -126,8 +131,8 @@ def served() -> ShopBusy:
 class _Rotation:
     """One rotation on its way."""
 
-    def __init__(self, writer: Writer, keys: Keys, progress: Progress) -> None:
-        self.writer, self.keys, self.progress = writer, keys, progress
+    def __init__(self, writer: Writer, keys: Keys, remade: Mapping[str, Remade], progress: Progress) -> None:
+        self.writer, self.keys, self.remade, self.progress = writer, keys, remade, progress
         self.store, self.root, self.before = writer.store, writer.store.path, writer.manifest
         self.number = self.before.rotation + 1
         self.folder = self.root / "segments" / f".staging-rotation-{uuid.uuid4().hex[:12]}"
@@ -137,7 +142,10 @@ class _Rotation:
         """Write anew what holds pseudonyms, and commit; then forget the old key."""
         folder = self.root / keyfiles.FOLDER
         both = Named(self.keys.naming, {self.before.rotation: self.keys.pseudonym, self.number: self.key})
-        self.store.check_content(self.before, self.before.data_files())
+        gone = tuple(file for file in self.before.checks if not (self.root / file).is_file())
+        if gone:
+            raise damage(gone)
+        self.store.check_content(self.before, self.before.checks)
         keyfiles.write(folder / keyfiles.PSEUDONYM, both.text())
         make_folder(self.folder)
         try:
@@ -173,9 +181,9 @@ class _Rotation:
             manifest, segments=tuple(segments), former=former,
             quarantine=tuple(self._parquet(file) for file in manifest.quarantine),
             large=tuple(self._raw(file, _named_anew(file, self.number)) for file in manifest.large),
-            tables={name: self._parquet(file) for name, file in manifest.tables.items()})
+            tables={name: self._parquet(file, self.remade.get(name)) for name, file in manifest.tables.items()})
 
-    def _parquet(self, file: str) -> str:
+    def _parquet(self, file: str, remade: Remade | None = None) -> str:
         """A table with new pseudonyms; the same file where it holds none."""
         path, before = self.folder / "table.parquet", self.renaming.places
         ours = file.startswith("segments/")
@@ -184,7 +192,8 @@ class _Rotation:
         with (pq.ParquetFile(self.root / file, read_dictionary=_CODED if ours else None) as source,
               pq.ParquetWriter(path, source.schema_arrow, compression="zstd", **coded) as out):
             for number in range(source.num_row_groups):
-                out.write_table(self._table(source.read_row_group(number)), row_group_size=GROUP_ROWS)
+                table = self._table(source.read_row_group(number))
+                out.write_table(remade(table) if remade else table, row_group_size=GROUP_ROWS)
         self.progress.advance(self.before.sizes[file])
         if self.renaming.places == before:
             return file
