@@ -52,7 +52,7 @@ print(json.dumps(outcomes))
 
 
 @pytest.mark.parametrize("names, every", [
-    ("replace", 2), pytest.param("fsync replace unlink rmdir", 1, marks=pytest.mark.slow)])
+    ("replace", 3), pytest.param("fsync replace unlink rmdir", 1, marks=pytest.mark.slow)])
 def test_a_kill_before_any_step_leaves_the_old_pseudonyms_or_the_new_ones_and_it_can_be_done_again(
         tmp_path, names, every):
     before = filled(tmp_path / "first")
