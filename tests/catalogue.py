@@ -57,6 +57,8 @@ def help_texts() -> Iterator[Said]:
         where = f"{entry.room}.{entry.name}"
         yield Said(entry.summary, where)
         yield Said(entry.room, where)
+        if entry.words:
+            yield Said(entry.words.split()[0], where)
         for kind in ("question", "act"):
             yield Said(kind, where)
         for parameter in () if entry.by_hand else entry.parameters():

@@ -15,7 +15,7 @@ import pytest
 
 import shopkeeper
 from pages import PAGES, ROOT, blocks, commands, links, named, tables
-from shopkeeper import identity, journeys, ledger, recommend, traffic, trends
+from shopkeeper import identity, journeys, ledger, privacy, recommend, traffic, trends
 from shopkeeper.doors.commands import every
 from shopkeeper.events.schema import COLUMNS, KINDS, TABLES
 from shopkeeper.menu import MENU
@@ -281,6 +281,7 @@ def test_conventions_list_the_columns_and_types_of_every_answer(small_learned, c
         "traffic.report": traffic.report(small_learned), "traffic.people": traffic.people(small_learned),
         "traffic.clicks": traffic.clicks(small_learned), "traffic.reviews": traffic.reviews(small_learned),
         "traffic.label": traffic.label(small_learned, dry_run=True),
+        "privacy.rotate": privacy.rotate(small_learned, dry_run=True),
         "trends.counts": trends.counts(small_learned), "trends.alerts": trends.alerts(small_learned),
         "trends.firing": trends.firing(small_learned),
         "trends.save_alert": trends.save_alert(small_learned, "sales", dry_run=True),

@@ -60,6 +60,7 @@ class Entry:
         shortcut: A command line also takes it without its room.
         by_hand: It takes what no signature can say to a door (files, somebody else's columns), so each door has a
             page of its own for it.
+        words: What its command is called, where that is not its room and its name.
     """
 
     room: str
@@ -67,6 +68,7 @@ class Entry:
     summary: str
     shortcut: bool = False
     by_hand: bool = False
+    words: str = ""
 
     def function(self) -> Callable[..., Any]:
         """The function itself; imports its room."""
@@ -252,6 +254,8 @@ MENU: tuple[Entry, ...] = (
           "Take one import back exactly, as if it had never come; the same file can then be ingested another way.",
           shortcut=True),
     Entry("learn", "learn", "Run the trials, fit the winners and install them; skip what is fresh.", shortcut=True),
+    Entry("privacy", "rotate", "Make a new key for pseudonyms, and give everybody a new one; each keeps what they did.",
+          words="keys rotate"),
     Entry("recommend", "next_items", "Say what a customer wants next, and because of what."),
     Entry("recommend", "chances",
           "Say how likely a customer is to take what would be recommended, by what would be done."),

@@ -28,7 +28,7 @@ from shopkeeper.events.pseudonyms import GUEST, Keys, pseudonym
 from shopkeeper.events.readers import ReadOptions
 from shopkeeper.events.schema import KINDS, ROLES, TABLES, Role
 from shopkeeper.events.times import check_zone
-from shopkeeper.warehouse import clock, folding, models
+from shopkeeper.warehouse import clock, folding, keyfiles, models
 from shopkeeper.warehouse import identity as joins
 from shopkeeper.warehouse.engine import Engine, between
 from shopkeeper.warehouse.folding import Unfolded, unfolded
@@ -37,12 +37,12 @@ from shopkeeper.warehouse.ingest import Received, ingest, preview
 from shopkeeper.warehouse.manifest import Manifest
 from shopkeeper.warehouse.opening import Source, Task
 from shopkeeper.warehouse.sessions import person
-from shopkeeper.warehouse.store import Store, durable_write
+from shopkeeper.warehouse.store import Store, durable_write, rotated
 from shopkeeper.warehouse.traffic import Traffic, human, left_out, ranges
 from shopkeeper.warehouse.traffic import check as check_traffic
 from shopkeeper.words import Sentence, say
 
-_KEYS = ("pseudonym", "vault")
+_KEYS = ("naming", "pseudonym", "vault")
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ class Shop:
 
         made = simulate(SimulationConfig(customers=customers, items=items, days=days, seed=seed))
         folder = tempfile.mkdtemp(prefix="shop-")
-        keys = [hashlib.blake2b(f"{name} {seed}".encode(), digest_size=32).hexdigest() for name in _KEYS]
+        keys = [hashlib.blake2b(f"{name} {seed}".encode(), digest_size=32).digest() for name in _KEYS]
         _found(Path(folder), True, ShopConfig(name="simulated", currency="EUR"), keys)
         shop = cls.open(folder, engine=engine)
         weakref.finalize(shop, shutil.rmtree, folder, ignore_errors=True)
@@ -210,6 +210,7 @@ class Shop:
     def refresh(self) -> None:
         """Take the newest snapshot."""
         self.manifest = self.store.manifest()
+        self.store.rotation = self.manifest.rotation
         self.engine = self._engine_type(self.path, self.manifest)
         self._left_out: int | None = None
         self._joined: int | None = None
@@ -349,17 +350,18 @@ class Shop:
                     options.get("dialect"), ranges(self.path), self.config.synonyms)
 
     def keys(self) -> Keys:
-        """The shop's two keys."""
-        folder = self.path / "keys"
+        """The shop's keys.
+
+        Raises:
+            NotAShop: They are missing or damaged. ShopBusy: They were rotated since this shop was opened.
+        """
         try:
-            keys = Keys(*(bytes.fromhex((folder / f"{name}.key").read_text("ascii").strip())
-                          for name in _KEYS))
-            if {len(keys.pseudonym), len(keys.vault)} != {32}:
-                raise ValueError("a key has 32 bytes")
-            return keys
+            return keyfiles.read(self.path / keyfiles.FOLDER, self.manifest.rotation)
         except PermissionError:
             raise
         except (OSError, ValueError) as wrong:
+            if self.store.manifest().rotation != self.manifest.rotation:
+                raise rotated() from wrong
             raise NotAShop(say("the keys of {path} are missing or damaged.", path=str(self.path)),
                            do=[say("put back the folder keys/ from your backup.")],
                            why=say("without its key the shop cannot recognise a customer.")) from wrong
@@ -399,8 +401,8 @@ class Shop:
         return models.load(self.store, self.manifest, question)
 
 
-def _found(folder: Path, create: bool, config: ShopConfig | None = None, keys: Sequence[str] | None = None) -> None:
-    """Make an empty shop, with random keys unless they are given (as hexadecimal text)."""
+def _found(folder: Path, create: bool, config: ShopConfig | None = None, keys: Sequence[bytes] | None = None) -> None:
+    """Make an empty shop, with random keys unless they are given."""
     if not create:
         raise NotAShop(say("{path} is not a shop.", path=str(folder)),
                        do=[say("shopkeeper ingest {path} FILE", path=str(folder)),
@@ -410,16 +412,16 @@ def _found(folder: Path, create: bool, config: ShopConfig | None = None, keys: S
         raise NotAShop(say("{path} is there already and is not a shop.", path=str(folder)),
                        do=[say("name a folder that is empty or not there yet.")],
                        why=say("a shop does not mix with other files."))
-    (folder / "keys").mkdir(parents=True, exist_ok=True)
-    (folder / "keys").chmod(0o700)
-    for name, key in zip(_KEYS, keys or [secrets.token_hex(32) for _ in _KEYS], strict=True):
-        path = folder / "keys" / f"{name}.key"
-        if path.exists():  # put back by hand: what they opened before they must open again
+    place = folder / keyfiles.FOLDER
+    place.mkdir(parents=True, exist_ok=True)
+    place.chmod(0o700)
+    naming, own, vault = keys or [secrets.token_bytes(32) for _ in _KEYS]
+    for name, text in ((keyfiles.PSEUDONYM, keyfiles.Named(naming, {0: own}).text()), (keyfiles.VAULT, vault.hex())):
+        if (place / name).exists():  # put back by hand: what they opened before they must open again
             continue
         try:
-            durable_write(path, key.encode("ascii"))
-            path.chmod(0o600)
-        except FileNotFoundError as raced:  # its temporary file was taken from under it
+            keyfiles.write(place / name, text)
+        except (FileNotFoundError, FileExistsError) as raced:  # its temporary file was taken from under it
             raise ShopBusy(say("another process is making this shop."), do=[say("wait a moment, then try again.")],
                            why=say("a shop is made once.")) from raced
     durable_write(folder / "shop.toml", (config or ShopConfig()).to_toml().encode("utf-8"))

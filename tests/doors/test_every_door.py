@@ -21,7 +21,7 @@ ENTRIES = [f"{entry.room}.{entry.name}" for entry in asked()]
 def command(name: str, *more: str) -> list[str]:
     entry = next(entry for entry in asked() if f"{entry.room}.{entry.name}" == name)
     room = [] if entry.room == entry.name else [entry.room]
-    words = [*room, entry.name.replace("_", "-"), str(shop().path)]
+    words = [*(entry.words.split() or [*room, entry.name.replace("_", "-")]), str(shop().path)]
     for key, value in values(entry).items():
         words += [flag(key), *(value if isinstance(value, tuple) else [str(value)])]
     return [*words, *(["--dry-run"] if entry.mark().kind == "act" else []), *more]

@@ -44,7 +44,7 @@ def state(shop):
 
 def check_whole(shop):
     """Every name is in the index and no other; nothing lies about."""
-    manifest, key = shop.manifest, shop.keys().pseudonym
+    manifest, key = shop.manifest, shop.keys().naming
     assert index.complete(manifest)
     assert index.verify(shop.path, manifest.index, key) == ()
     again = index.EventIndex(shop.path, manifest.index, key)

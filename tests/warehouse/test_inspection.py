@@ -35,7 +35,7 @@ def kept(tmp_path):
     shop = Shop.open(tmp_path / "shop")
     shop.ingest([{"item_id": "i0", "title": "Tea"}], table="items")
     with shop.store.write("test") as writer:
-        index.repaired(writer, shop.keys().pseudonym, "made")
+        index.repaired(writer, shop.keys().naming, "made")
     shop.refresh()
     return shop
 

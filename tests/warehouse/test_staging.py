@@ -70,7 +70,7 @@ def test_an_import_that_goes_to_the_disk_stores_what_one_in_memory_stores(tmp_pa
     assert first.reasons["conflict"] > 0
     assert (first.stored, first.duplicate, first.reasons) == (second.stored, second.duplicate, second.reasons)
     assert rows(small) == rows(large)
-    assert verify(large.path, large.manifest.index, large.keys().pseudonym) == ()
+    assert verify(large.path, large.manifest.index, large.keys().naming) == ()
     assert sum(run.entries for run in large.manifest.index) == large.manifest.rows
 
 

@@ -84,13 +84,15 @@ _MENU = say("List every question and every act.")
 
 
 def _words(entry: Entry) -> list[str]:
+    if entry.words:
+        return [entry.words]
     name = entry.name.replace("_", "-")
     long = [] if entry.room == entry.name else [f"{entry.room} {name}"]
     return [*([name] if entry.shortcut else []), *long]
 
 
 def _read_off(entry: Entry, words: str) -> Command:
-    group = entry.room if " " in words else ""
+    group = words.split()[0] if " " in words else ""
     if entry.by_hand:
         return Command(words, entry.summary, ingest.prepare, lambda found, out: ingest.run(entry, found, out), group)
 

@@ -48,6 +48,7 @@ STAGED = pa.schema([*EVENTS, ("digest", pa.binary(16)), ("own_id", pa.bool_()), 
                     ("file", pa.string()), ("source_line", pa.int64()), ("raw", pa.binary())])
 REJECTED = pa.schema([("file", pa.string()), ("source_line", pa.int64()), ("reason", pa.string()),
                       ("detail", pa.string()), ("field", pa.string()), ("record", pa.string())])
+_PEOPLE = ("customer_id", "anonymous_id")
 _CARRIED = ("sent_at", "received_at")  # clocks of the way here; what a record says does not depend on them
 _LARGEST_LINE = 2**31 - 1
 
@@ -139,8 +140,8 @@ class Cleaner:
         raw = values.flat(encode_records(batch.table)) if self.originals else pa.nulls(draft.n, pa.binary())
         came = {"file": pa.repeat(pa.scalar(self.file), draft.n), "source_line": pa.array(np.asarray(batch.line)),
                 "record": pa.array(self.next_record + np.arange(draft.n, dtype=np.int64)), "raw": raw}
-        rest = rest_sums(left_over, self.keys.pseudonym) if left_over else None
-        events, apart = _events(draft, spread, _Bodies(content, rest, self.keys.pseudonym), came)
+        rest = rest_sums(left_over, self.keys.naming) if left_over else None
+        events, apart = _events(draft, spread, _Bodies(content, rest, self.keys.naming), came)
         events, hidden = masked(events, values.mask_of(apart.is_valid()))
         self.next_record += batch.received
         rejected = pa.concat_tables([_rejected(draft, batch, self.file), broken_rows(batch, self.file)])
@@ -155,7 +156,7 @@ class Cleaner:
         columns = {name: values.flat(batch.table.column(name)) for name in batch.table.column_names
                    if name not in carried}
         columns = columns or {"": pa.nulls(draft.n, pa.string())}  # the record says nothing but clocks of its way here
-        return content_hashes(columns, self.plan.mapping.source, self.keys.pseudonym)
+        return content_hashes(columns, self.plan.mapping.source, self.keys.naming)
 
     def _left_over(self, draft: Draft, batch: RawBatch) -> dict[str, Any]:
         """Unmapped columns, and the cells of mapped ones that could not be read, by their name in the source."""
@@ -187,9 +188,7 @@ class Cleaner:
         self._correct_clock(draft)
         draft.columns |= labels(draft.columns, driven(batch.table), self.ranges)
         self._normalise(draft)
-        people = ("customer_id", "anonymous_id")
-        identities = self._pseudonymise(draft, too_long(draft, people) | unprintable(draft, people))
-        return draft, identities
+        return draft, self._pseudonymise(draft)
 
     def _read(self, name: str, cells: Any) -> values.Read:
         kind = BY_NAME[name].type if name in BY_NAME else pa.string()
@@ -225,33 +224,33 @@ class Cleaner:
         if "ip_prefix" in columns:
             columns["ip_prefix"] = prefixes_of_ip(columns["ip_prefix"])
 
-    def _pseudonymise(self, draft: Draft, skip: values.Mask) -> pa.Table:
+    def _pseudonymise(self, draft: Draft) -> pa.Table:
         """Raw identities out, pseudonyms in; a guest's order gets an anonymous id of its own."""
-        pairs = []
-        for name in ("customer_id", "anonymous_id"):
-            if name in draft.columns:
-                cells, some = draft.columns[name], bool(skip.any())
-                coded, seen = pseudonyms(pc.if_else(pa.array(skip), None, cells) if some else cells, name,
-                                         self.keys.pseudonym)
-                draft.columns[name] = pc.coalesce(coded, cells) if some else coded
-                pairs.append(seen)
-        self._make_orders(draft)
+        people = {name: draft.columns[name] for name in _PEOPLE if name in draft.columns}
+        skip = too_long(draft, _PEOPLE) | unprintable(draft, _PEOPLE)
+        coded, pairs = _coded(people, skip, self.keys.pseudonym)
+        if people and self.keys.naming != self.keys.pseudonym:
+            named, _ = _coded(people, skip, self.keys.naming)
+            draft.named = {**named, **self._orders(draft, named)}
+        draft.columns |= coded | self._orders(draft, coded)
         if "order_id" in draft.columns:
             guests = ~draft.has("customer_id") & ~draft.has("anonymous_id") & draft.has("order_id")
             if guests.any():
                 names = pc.binary_join_element_wise(GUEST, draft.columns["order_id"], "")
-                draft.columns["anonymous_id"] = pc.if_else(pa.array(guests), names, draft.get("anonymous_id"))
+                for columns in (draft.columns, *([draft.named] if "anonymous_id" in draft.named else [])):
+                    own = columns["anonymous_id"] if "anonymous_id" in columns else draft.get("anonymous_id")
+                    columns["anonymous_id"] = pc.if_else(pa.array(guests), names, own)
         return pa.concat_tables(pairs) if pairs else VAULT.empty_table()
 
-    def _make_orders(self, draft: Draft) -> None:
-        """By the rule of the mapping, the lines of one person in one minute are one order."""
-        if self.plan.mapping.order_rule is None or not draft.columns.keys() & {"customer_id", "anonymous_id"}:
-            return
-        person = pc.coalesce(draft.get("customer_id"), draft.get("anonymous_id"))
+    def _orders(self, draft: Draft, people: Mapping[str, Any]) -> dict[str, Any]:
+        """`order_id`, where the mapping has a rule for it: the lines of one person in one minute are one order."""
+        if self.plan.mapping.order_rule is None or not people:
+            return {}
+        person = pc.coalesce(*people.values())
         minute = pc.strftime(draft.get("ts"), "%Y%m%d%H%M")
         made = pc.binary_join_element_wise(person, minute, "@")
         ordered = pa.array(draft.kind_in(NEEDS_ORDER))
-        draft.columns["order_id"] = pc.coalesce(draft.get("order_id"), pc.if_else(ordered, made, None))
+        return {"order_id": pc.coalesce(draft.get("order_id"), pc.if_else(ordered, made, None))}
 
     def _rows(self, draft: Draft, content: Hashes | None) -> pa.Table:
         """(n,) rows of the event table, one a record; what has no id is named after its content."""
@@ -305,9 +304,21 @@ def _events(draft: Draft, spread: Spread, bodies: _Bodies, came: Mapping[str, An
         at = pa.array(place)
         said, came = said.take(at), {name: cells.take(at) for name, cells in came.items()}
     as_said = rows.set_column(rows.column_names.index("ts"), "ts", said)
+    for name, cells in draft.named.items():
+        as_said = as_said.set_column(as_said.column_names.index(name), name, values.flat(cells).take(pa.array(place)))
     digest = as_binary(bodies.of(as_said, apart, place, own))
     return pa.table({**{name: rows.column(name) for name in EVENTS.names}, "digest": digest, "own_id": pa.array(own),
                      **came}, schema=STAGED), values.flat(apart)
+
+
+def _coded(people: Mapping[str, Any], skip: values.Mask, key: bytes) -> tuple[dict[str, Any], list[pa.Table]]:
+    """Columns of people as pseudonyms under a key, but for the rows to skip; and the pairs for the vault."""
+    columns, pairs, some = {}, [], bool(skip.any())
+    for name, cells in people.items():
+        coded, seen = pseudonyms(pc.if_else(pa.array(skip), None, cells) if some else cells, name, key)
+        columns[name] = pc.coalesce(coded, cells) if some else coded
+        pairs.append(seen)
+    return columns, pairs
 
 
 def _upper(codes: Any) -> Any:

@@ -38,10 +38,24 @@ VAULT = pa.schema([("pseudonym", pa.string()), ("identity", pa.string())])
 
 @dataclass(frozen=True)
 class Keys:
-    """The two keys of a shop, 32 bytes each: one makes pseudonyms, the other opens the vault."""
+    """The keys of a shop, 32 bytes each.
+
+    Attributes:
+        pseudonym: Makes pseudonyms; it can be rotated.
+        vault: Opens the vault.
+        first: Names events, and never changes; empty where the key of pseudonyms still does that, too.
+        rotation: How often the key of pseudonyms was rotated.
+    """
 
     pseudonym: bytes
     vault: bytes
+    first: bytes = b""
+    rotation: int = 0
+
+    @property
+    def naming(self) -> bytes:
+        """The key under which events are named and compared."""
+        return self.first or self.pseudonym
 
 
 def pseudonym(identity: str, column: str, key: bytes) -> str:
@@ -75,6 +89,16 @@ def pseudonyms(cells: Any, column: str, key: bytes) -> tuple[Any, Any]:
     coded = pc.if_else(pc.match_substring_regex(names, _STAYS[column]), names, coded)
     pairs = pa.table({"pseudonym": coded, "identity": names}, schema=VAULT)
     return coded.take(encoded.indices), pairs.filter(pc.not_equal(coded, names))
+
+
+def renamed(names: Any, key: bytes) -> Any:
+    """Other pseudonyms for (n,) pseudonyms of whom nobody knows the identity, each of the same kind.
+
+    >>> str(renamed(pa.array(["c_" + "a" * 24]), b"k" * 32)[0])[:2]
+    'c_'
+    """
+    customers, visitors = (_coded(names, column, key) for column in _PREFIX)
+    return pc.if_else(pc.starts_with(names, _PREFIX["customer_id"]), customers, visitors)
 
 
 def _coded(names: Any, column: str, key: bytes) -> Any:

@@ -43,6 +43,7 @@ class Draft:
         unread: Column -> cells that could not be read and are kept in props.
         said_at: (n,) the time as the sender says it, before its clock is corrected.
         hidden: Kind of personal data -> how many cells were masked because of the name of their field.
+        named: Columns that count otherwise in a body: with people under the key that names events.
         reason, where: (n,) the rule each row broke, and the column it is about; empty text for none.
     """
 
@@ -53,6 +54,7 @@ class Draft:
     unread: Counter[str] = field(default_factory=Counter)
     said_at: Any = None
     hidden: Counter[str] = field(default_factory=Counter)
+    named: dict[str, Any] = field(default_factory=dict)
     reason: Any = field(init=False)
     where: Any = field(init=False)
     _masks: dict[str, tuple[Any, Mask]] = field(init=False, default_factory=dict)

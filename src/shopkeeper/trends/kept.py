@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from shopkeeper.shop import Shop
-from shopkeeper.trends.ringing import Firing, Ring
+from shopkeeper.trends.ringing import Firing, Ring, ring_id
 from shopkeeper.trends.rules import Rule
 from shopkeeper.warehouse.store import durable_write
 from shopkeeper.warehouse.tables import declared
@@ -97,6 +97,12 @@ def record(shop: Shop, fired: Sequence[Fired]) -> None:
     new = {one.firing.id: _row(one) for one in fired}
     _change(shop, "alerts", FIRINGS, lambda rows: list({**{one["id"]: one for one in rows}, **new}.values())[
         -MOST_FIRINGS:])
+
+
+def with_ids(table: pa.Table) -> pa.Table:
+    """Firings whose people were renamed, with the ids that follow."""
+    ids = [ring_id(row["rule"], _micros(row["until"]), row["who"]) for row in table.to_pylist()]
+    return table.set_column(table.column_names.index("id"), table.schema.field("id"), pa.array(ids, pa.string()))
 
 
 def _change(shop: Shop, command: str, table: str, change: Any) -> None:

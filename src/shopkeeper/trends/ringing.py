@@ -24,6 +24,11 @@ DAY, WEEK = 24 * HOUR, 168 * HOUR  # microseconds
 NEEDS = 7 * FEWEST  # days of counts before the first verdict
 
 
+def ring_id(rule: str, until: int, who: str | None) -> str:
+    """The id of a ring: of its rule, its end (microseconds UTC) and, for a burst, the pseudonym."""
+    return hashlib.blake2b(f"{rule}\n{until}\n{who or ''}".encode(), digest_size=12).hexdigest()
+
+
 @dataclass(frozen=True)
 class Ring:
     """Once that a rule rings.
@@ -92,8 +97,7 @@ class Firing:
     @property
     def id(self) -> str:
         """The same for the same ring, so that a receiver can tell a repeated delivery."""
-        text = f"{self.rule}\n{self.ring.until}\n{self.ring.who or ''}"
-        return hashlib.blake2b(text.encode("utf-8"), digest_size=12).hexdigest()
+        return ring_id(self.rule, self.ring.until, self.ring.who)
 
     def sentence(self, timezone: str = "UTC") -> Sentence:
         """What rang, how many, what was expected, since when, how it was found, and how often it rang in the past."""

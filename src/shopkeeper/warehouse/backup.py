@@ -39,6 +39,7 @@ from shopkeeper.warehouse.archives import (
     spooled,
     undone,
 )
+from shopkeeper.warehouse.keyfiles import FOLDER, fingerprint
 from shopkeeper.warehouse.manifest import Manifest
 from shopkeeper.warehouse.store import (
     FOLDERS,
@@ -54,9 +55,8 @@ from shopkeeper.warehouse.store import (
 from shopkeeper.words import Sentence, say
 
 FORMAT = 1
-SETTINGS, KEYS, JOURNAL = "shop.toml", "keys", "journal"
+SETTINGS, KEYS, JOURNAL = "shop.toml", FOLDER, "journal"
 _TRIES = 50  # how often a newer manifest is taken before the shop counts as too busy
-_KEY_FILES = ("pseudonym.key", "vault.key")
 _OF_THE_MOMENT = (TEMPORARY, PARTIAL, ".lock", ".sock")  # endings of files that mean nothing later
 
 
@@ -158,17 +158,15 @@ def back_up(store: Store, target: Path, *, with_keys: bool = False, progress: Pr
         raise BadInput(say("{path} lies within the shop.", path=str(target)),
                        do=[say("name a folder elsewhere, best on another disk.")],
                        why=say("a backup inside the shop is lost with the shop."))
-    if with_keys and not fingerprint(store.path / KEYS):
+    if with_keys and not fingerprint(store.path / KEYS, store.manifest().rotation):
         raise NotAShop(say("the keys of {path} are missing, or not for you to read.", path=str(store.path)),
                        do=[say("run it as the user who runs the shop.")],
                        why=say("without its key the shop cannot recognise a customer."))
     with sink(target) as place, ExitStack() as held:
-        moment, parts = _immutable(store, place, held, progress)
+        moment, parts = _immutable(store, place, held, with_keys, progress)
         parts |= _moving(place, moment)
-        if with_keys:
-            parts |= {name: _written(place, name, store.path / name) for name in _names(store.path, KEYS)}
         made = Backup(datetime.now(UTC).isoformat(timespec="seconds"), moment.manifest.version, parts, with_keys,
-                      fingerprint(store.path / KEYS), sum(name.startswith(f"{JOURNAL}/") for name in parts),
+                      moment.fingerprint, sum(name.startswith(f"{JOURNAL}/") for name in parts),
                       len(place.linked))
         place.finish(made.to_json())
     return made
@@ -192,21 +190,11 @@ def restore(backup: Path, target: Path, *, keys: Path | None = None, progress: P
     need_empty(target)
     with source(backup) as opened:
         made = Backup.from_json(opened.marker(), f"{backup}/{MARKER}")
-        _verify(opened, made, progress)
-        secret = _keys_for(made, keys)
+        secret = _keys_for(made, keys, _verify(opened, made, progress))
         make_folder(target.parent)
         with undone(target, 0o755):
             _write_all(opened, made, target, secret, progress)
     return made
-
-
-def fingerprint(folder: Path) -> str:
-    """Which keys a folder holds, without saying what they are; empty where it holds none that can be read."""
-    try:
-        texts = [(folder / name).read_bytes().strip() for name in _KEY_FILES]
-    except OSError:
-        return ""
-    return hashlib.sha256(b"shopkeeper backup\0" + b"\0".join(texts)).hexdigest()[:16]
 
 
 @dataclass
@@ -215,11 +203,13 @@ class _Moment:
 
     Attributes:
         manifest: As committed; the empty one where nothing ever was.
-        files: Path within the shop -> its content: the manifest itself, the journal, settings.
+        files: Path within the shop -> its content: the manifest itself, the journal, settings, keys if they are wanted.
+        fingerprint: Of the keys that open it; empty where they could not be read.
     """
 
     manifest: Manifest
     files: dict[str, IO[bytes]] = field(default_factory=dict)
+    fingerprint: str = ""
 
     def close(self) -> None:
         """Let go of what was held."""
@@ -227,16 +217,18 @@ class _Moment:
             file.close()
 
 
-def _moment(store: Store, spare: Path, held: ExitStack) -> _Moment:
-    """Take the newest manifest, and the journal and the settings that stood with it; `held` lets go of them."""
+def _moment(store: Store, spare: Path, held: ExitStack, with_keys: bool) -> _Moment:
+    """Take the newest manifest, and the journal, settings and keys that stood with it; `held` lets go of them."""
     for _ in range(_TRIES):
         before = _bytes(store.path / MANIFEST)
         taken = _Moment(Manifest.from_json(before, str(store.path / MANIFEST)) if before else store.manifest())
         held.callback(taken.close)
         if before:
             taken.files[MANIFEST] = spooled(before, spare)
+        taken.fingerprint = fingerprint(store.path / KEYS, taken.manifest.rotation)
+        keys = _names(store.path, KEYS) if with_keys else ()
         try:
-            for name in (*_settings(store.path), *_journal(store.path, taken.manifest.journal)):
+            for name in (*_settings(store.path), *_journal(store.path, taken.manifest.journal), *keys):
                 taken.files[name] = spooled(store.path / name, spare)
         except FileNotFoundError:  # folded, or replaced, while it was read
             taken.close()
@@ -247,7 +239,8 @@ def _moment(store: Store, spare: Path, held: ExitStack) -> _Moment:
     raise _too_busy()
 
 
-def _immutable(store: Store, place: Sink, held: ExitStack, progress: Progress) -> tuple[_Moment, dict[str, Part]]:
+def _immutable(store: Store, place: Sink, held: ExitStack, with_keys: bool,
+               progress: Progress) -> tuple[_Moment, dict[str, Part]]:
     """Place the files that a manifest names; the moment that they belong to, and what was placed.
 
     The small come first: they are what a commit takes away.
@@ -255,7 +248,7 @@ def _immutable(store: Store, place: Sink, held: ExitStack, progress: Progress) -
     placed: dict[str, Part] = {}
     known = -1
     for _ in range(_TRIES):
-        moment = _moment(store, place.spare, held)
+        moment = _moment(store, place.spare, held, with_keys)
         gone = _placed(store, place, moment.manifest, placed, progress)
         if gone is None:
             for name in [name for name in placed if name not in moment.manifest.sizes]:
@@ -289,11 +282,6 @@ def _moving(place: Sink, moment: _Moment) -> dict[str, Part]:
     return {name: place.write(name, file, _length(file)) for name, file in moment.files.items()}
 
 
-def _written(place: Sink, name: str, path: Path) -> Part:
-    with path.open("rb") as file:
-        return place.write(name, file, _length(file))
-
-
 def _settings(root: Path) -> Iterator[str]:
     """What lies beside the data: `shop.toml`, and whatever else is no data, no journal, no key and no lock."""
     for path in sorted(root.iterdir()):
@@ -318,8 +306,8 @@ def _names(root: Path, folder: str) -> list[str]:
                   if path.is_file() and not path.is_symlink() and not path.name.endswith(_OF_THE_MOMENT))
 
 
-def _verify(backup: Source, made: Backup, progress: Progress) -> None:
-    """Look at every byte, and at whether the files that the manifest names are all there."""
+def _verify(backup: Source, made: Backup, progress: Progress) -> Manifest:
+    """Look at every byte, and at whether the files that the manifest names are all there; the manifest."""
     progress.start(say("Looking at {files:,} files", files=len(made.files)), float(made.size))
     bad: list[str] = []
     for name, part in made.files.items():
@@ -330,6 +318,7 @@ def _verify(backup: Source, made: Backup, progress: Progress) -> None:
             whole = False
         bad += [] if whole else [name]
         progress.advance(part.size)
+    manifest = Manifest()
     if not bad and MANIFEST in made.files:
         with backup.open(MANIFEST) as file:
             manifest = Manifest.from_json(file.read(), MANIFEST)
@@ -338,9 +327,10 @@ def _verify(backup: Source, made: Backup, progress: Progress) -> None:
     bad += [] if SETTINGS in made.files else [SETTINGS]
     if bad:
         raise _not_whole(bad)
+    return manifest
 
 
-def _keys_for(made: Backup, keys: Path | None) -> dict[str, bytes]:
+def _keys_for(made: Backup, keys: Path | None, manifest: Manifest) -> dict[str, bytes]:
     """The files of the keys that do not come from the backup.
 
     Raises:
@@ -351,9 +341,10 @@ def _keys_for(made: Backup, keys: Path | None) -> dict[str, bytes]:
     if keys is None:
         raise NotAShop(say("the backup has no keys in it."), do=[say("--keys FOLDER")],
                        why=say("without its key the shop cannot recognise a customer."))
-    if not fingerprint(keys) or (made.fingerprint and fingerprint(keys) != made.fingerprint):
+    found = fingerprint(keys, manifest.rotation)
+    if not found or (made.fingerprint and found != made.fingerprint):
         raise NotAShop(say("{path} does not hold the keys of this shop.", path=str(keys)),
-                       do=[say("name the folder with the pseudonym.key and the vault.key that the shop had.")],
+                       do=[say("name the folder with the pseudonym.key and the vault.key that the shop had then.")],
                        why=say("with other keys every customer would be a stranger."))
     return {f"{KEYS}/{path.name}": path.read_bytes() for path in sorted(keys.iterdir()) if path.is_file()}
 

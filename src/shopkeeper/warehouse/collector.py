@@ -28,7 +28,7 @@ from shopkeeper.warehouse.index import EventIndex, complete, event_keys, repaire
 from shopkeeper.warehouse.journal import Arrived, Counts, Damage, Disk, Frame, Journal, Opened, Torn
 from shopkeeper.warehouse.judging import Body, Read, Reader, Verdict, repeat
 from shopkeeper.warehouse.manifest import Manifest
-from shopkeeper.warehouse.store import Store, held, make_folder
+from shopkeeper.warehouse.store import Store, held, make_folder, rotated
 from shopkeeper.warehouse.taken import Names, Taken, Ticket
 from shopkeeper.words import Sentence, say
 
@@ -133,7 +133,7 @@ class Collector:
         self._waiting_bytes = self._pending_bytes = self._pending_records = 0
         self._offsets: dict[str, str] = {}
         self._manifest: Manifest
-        self._index = EventIndex(store.path, (), keys.pseudonym)
+        self._index = EventIndex(store.path, (), keys.naming)
         self._journal: Journal
 
     @classmethod
@@ -332,6 +332,8 @@ class Collector:
 
     def _adopt_manifest(self) -> None:
         manifest = self.store.manifest()
+        if manifest.rotation != self.keys.rotation:
+            raise rotated()
         if not complete(manifest):
             manifest = self._repaired()
         self._manifest = manifest
@@ -339,7 +341,7 @@ class Collector:
 
     def _repaired(self) -> Manifest:
         with self.store.write("index", wait=60.0) as writer:
-            return repaired(writer, self.keys.pseudonym, f"index-{writer.manifest.version + 1}")
+            return repaired(writer, self.keys.naming, f"index-{writer.manifest.version + 1}")
 
     def _all_durable(self) -> list[Taken]:
         return [taken for group in self._durable.values() for taken in group]
@@ -442,7 +444,7 @@ class Collector:
         if not names or not self._index.entries:
             return {}
         rows = pa.array([name for name, _ in names], pa.string())
-        keys = event_keys(rows, np.array([line for _, line in names], np.int32), self.keys.pseudonym)
+        keys = event_keys(rows, np.array([line for _, line in names], np.int32), self.keys.naming)
         known, body = self._find(keys)
         found: dict[str, dict[int, int]] = {}
         for row in np.flatnonzero(known).tolist():
@@ -466,7 +468,7 @@ class Collector:
         owner = np.array([*range(len(names)), *(at for at, _ in more)], np.int64)
         lines = np.array([0] * len(names) + [line for _, line in more], np.int32)
         rows = pa.array(names + [names[at] for at, _ in more], pa.string())
-        known, body = self._find(event_keys(rows, lines, self.keys.pseudonym))
+        known, body = self._find(event_keys(rows, lines, self.keys.naming))
         hits: dict[int, list[int]] = {}
         for row in np.flatnonzero(known).tolist():
             hits.setdefault(int(owner[row]), []).append(int(body[row]))
@@ -480,7 +482,7 @@ class Collector:
             return self._index.find(keys)
         except Damaged:
             self._manifest = self._repaired()
-            self._index = EventIndex(self.store.path, self._manifest.index, self.keys.pseudonym)
+            self._index = EventIndex(self.store.path, self._manifest.index, self.keys.naming)
             return self._index.find(keys)
 
     def _take_back(self, taken: Taken, hits: Mapping[int, Sequence[int]]) -> None:

@@ -175,7 +175,7 @@ def _step(writer: Writer, keys: Keys, plan: Plan) -> Compacted:
             file = _vault(root, name, plan.vault, keys.vault)
             manifest = replace(manifest, vault=_replaced(manifest.vault, plan.vault, (file,)))
         if plan.index:
-            manifest = replace(manifest, index=_index(writer, keys.pseudonym, name))
+            manifest = replace(manifest, index=_index(writer, keys.naming, name))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if (manifest.rows, manifest.events) != (writer.manifest.rows, writer.manifest.events):

@@ -211,7 +211,7 @@ class _Fold:
         """Read, clean, compare, commit, remove."""
         last = there[-1][0]
         self.name = f"fold-{last:010d}"
-        self.intake = self.writer.intake(self.name, self.keys.pseudonym)
+        self.intake = self.writer.intake(self.name, self.keys.naming)
         for arrived in self._arrived(there):
             self._take(arrived)
         self._clean()

@@ -55,7 +55,7 @@ def event_keys(event_ids: Any, lines: npt.NDArray[np.int32], key: bytes) -> Hash
     Args:
         event_ids: (n,) strings of Arrow.
         lines: (n,) numbers of the rows within their records.
-        key: The shop's key for pseudonyms; nobody without it can look for two ids that are named alike.
+        key: The shop's key for names; nobody without it can look for two ids that are named alike.
 
     >>> one = event_keys(pa.array(["e1", "e1", "e1"]), np.array([0, 1, 0], np.int32), b"k")
     >>> bool((one[0] == one[2]).all()), bool((one[0] == one[1]).any())
@@ -86,7 +86,7 @@ class EventIndex:
     Args:
         root: The shop's folder.
         runs: As the manifest names them.
-        key: The shop's key for pseudonyms.
+        key: The shop's key for names.
 
     Raises:
         Damaged: A run is missing, is not what was written, or was written under another key. Also from `find`, when a
@@ -145,7 +145,7 @@ def write_run(root: str | os.PathLike[str], name: str, keys: Hashes, bodies: Num
         name: Of the file, new to this shop.
         keys: (n, 2) of `event_keys`, in any order; of the same name the first counts.
         bodies: (n,) what `bodies` gives of the records' digests.
-        key: The shop's key for pseudonyms.
+        key: The shop's key for names.
     """
     parts = parts_of(sorted_entries([(keys[:, 0], keys[:, 1], bodies)]), Layout(len(keys)).part_bits)
     return durable_run(Path(root), name, len(keys), parts, key)
@@ -177,7 +177,7 @@ def extended(root: str | os.PathLike[str], runs: Sequence[IndexRun], new: IndexR
         runs: Of the index before.
         new: Of the import; `write_run` or `Builder.finish` made it.
         name: Of the merged file, new to this shop.
-        key: The shop's key for pseudonyms.
+        key: The shop's key for names.
 
     Raises:
         Damaged: A run that is to be merged is damaged.
@@ -199,7 +199,7 @@ def merged(root: str | os.PathLike[str], runs: Sequence[IndexRun], name: str, ke
         root: The shop's folder.
         runs: Of the index.
         name: Of the merged file, new to this shop.
-        key: The shop's key for pseudonyms.
+        key: The shop's key for names.
         limit: Entries that are merged at most.
 
     Raises:
@@ -231,7 +231,7 @@ class Builder:
     Args:
         root: The shop's folder.
         folder: For the pieces; it need not exist, and is removed by `finish`.
-        key: The shop's key for pseudonyms.
+        key: The shop's key for names.
     """
 
     def __init__(self, root: str | os.PathLike[str], folder: Path, key: bytes) -> None:
@@ -283,7 +283,7 @@ def verify(root: str | os.PathLike[str], runs: Sequence[IndexRun], key: bytes | 
     Args:
         root: The shop's folder.
         runs: As the manifest names them.
-        key: The shop's key for pseudonyms, where it is to be compared, too.
+        key: The shop's key for names, where it is to be compared, too.
 
     Returns:
         The files that are not what was written, or missing.
@@ -303,7 +303,7 @@ def rebuild(store: Store, manifest: Manifest, key: bytes, name: str) -> tuple[In
     Args:
         store: The shop's folder.
         manifest: Whose segments count.
-        key: The shop's key for pseudonyms.
+        key: The shop's key for names.
         name: Of the new file, new to this shop.
 
     Raises:
@@ -325,7 +325,7 @@ class Past:
     Args:
         store: The shop's folder; its writer's lock is held.
         manifest: As it stands.
-        key: The shop's key for pseudonyms.
+        key: The shop's key for names.
         name: For new files, new to this shop.
 
     Attributes:
@@ -376,7 +376,7 @@ def repaired(writer: Writer, key: bytes, name: str) -> Manifest:
 
     Args:
         writer: Of the shop.
-        key: The shop's key for pseudonyms.
+        key: The shop's key for names.
         name: For new files, new to this shop.
     """
     past = Past(writer.store, writer.manifest, key, name)

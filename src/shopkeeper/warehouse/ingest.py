@@ -383,7 +383,7 @@ def _note_zone(plan: mappings.Plan, task: Task, batch: RawBatch, tally: Tally) -
 
 def _ingest_events(writer: Writer, number: str, sources: Sequence[Source], task: Task, progress: Progress,
                    tally: Tally) -> Received:
-    intake, keep = writer.intake(number, task.keys.pseudonym, task.received_at), _keeper(writer, number, tally)
+    intake, keep = writer.intake(number, task.keys.naming, task.received_at), _keeper(writer, number, tally)
     seen: list[_Seen] = []
     for source in sources:
         intake.next_source()
@@ -493,7 +493,7 @@ def _commit(writer: Writer, manifest: Manifest, account: Received, tally: Tally,
 
 def _ingest_table(writer: Writer, number: str, sources: Sequence[Source], task: Task, progress: Progress,
                   tally: Tally) -> Received:
-    intake, keep = writer.intake(number, task.keys.pseudonym, task.received_at), _keeper(writer, number, tally)
+    intake, keep = writer.intake(number, task.keys.naming, task.received_at), _keeper(writer, number, tally)
     kept = [TABLES[task.table].empty_table()]
     for source in sources:
         for cleaned in _cleaned(source, task, intake.spill, tally, progress, keep):

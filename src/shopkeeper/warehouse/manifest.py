@@ -135,6 +135,7 @@ class Manifest:
         journal: Number of the last journal file whose records are all in the segments, the tables or the quarantine.
         offsets: Source of a broker -> position up to which its records are in there, too.
         former: Table -> what its last changes were made from, oldest first, as far as they were imports.
+        rotation: How often the key of pseudonyms was rotated: the number of the key that made those in here.
     """
 
     format: int = FORMAT
@@ -154,6 +155,7 @@ class Manifest:
     journal: int = 0
     offsets: Mapping[str, str] = field(default_factory=dict)
     former: Mapping[str, tuple[Former, ...]] = field(default_factory=dict)
+    rotation: int = 0
 
     @property
     def rows(self) -> int:

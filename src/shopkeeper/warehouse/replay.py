@@ -257,7 +257,7 @@ class _Replay:
             return Replayed()
         at = _came(self.records[0])
         name = f"{_Books(writer.manifest).group(self.records[0].row)}-r{writer.manifest.version}"
-        intake = writer.intake(name, self.again.entrance.keys.pseudonym, at)
+        intake = writer.intake(name, self.again.entrance.keys.naming, at)
         vault = Vault(writer.store, name, self.again.entrance.keys.vault)
         self._clean(writer.store, writer.manifest, intake, vault)
         settled = intake.settle(lambda raw: raw.decode(), lambda numbers: {

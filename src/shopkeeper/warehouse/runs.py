@@ -281,7 +281,7 @@ def write(path: Path, capacity: int, parts: Iterable[Columns], key: bytes) -> in
         path: Of the file.
         capacity: At least as many entries as there are.
         parts: The entries, in as many parts as the layout has.
-        key: The shop's key for pseudonyms.
+        key: The shop's key for names.
 
     Returns:
         How many entries there are.

@@ -106,10 +106,14 @@ class Store:
     Args:
         path: The folder.
         now: What time it is, seconds since 1970.
+
+    Attributes:
+        rotation: Of the keys that whoever uses it has; None where nobody said. With older ones nothing is written.
     """
 
     def __init__(self, path: str | os.PathLike[str], now: Callable[[], float] = time.time) -> None:
         self.path, self.now = Path(path), now
+        self.rotation: int | None = None
 
     def manifest(self) -> Manifest:
         """The newest committed version; the empty one where nothing was ever committed.
@@ -194,12 +198,15 @@ class Store:
             wait: Seconds to wait for a writer that is there already.
 
         Raises:
-            ShopBusy: Another process, or another writer of this one, has the lock.
+            ShopBusy: Another process, or another writer of this one, has the lock; or the pseudonyms were rotated since
+                the shop was opened.
             Damaged: A file of the shop is not what was written: a duplicate could not be recognised.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         with held(self.path / LOCK, command, wait) as since:
             writer = Writer(self, since)
+            if self.rotation not in (None, writer.manifest.rotation):
+                raise rotated()
             writer.prepare()
             try:
                 yield writer
@@ -264,7 +271,10 @@ class Writer:
 
     def prepare(self) -> None:
         """Remove leftovers, refuse a damaged shop, and see to it that there is a manifest before there is a segment."""
+        from shopkeeper.warehouse import keyfiles
+
         self.clean()
+        keyfiles.settle(self.store.path / keyfiles.FOLDER, self.manifest.rotation)
         self.store.check(self.manifest)
         if not (self.store.path / MANIFEST).exists():
             self._replace(self.manifest)
@@ -289,7 +299,7 @@ class Writer:
 
         Args:
             import_id: A name for it, new to this shop.
-            key: The shop's key for pseudonyms, under which events are named.
+            key: The shop's key for names.
             at: When it began, microseconds UTC; stands beside what is quarantined. By default since when this writes.
         """
         from shopkeeper.warehouse.segments import Intake
@@ -323,10 +333,14 @@ class Writer:
         """
         return replace(self.replace_table(manifest, name, table), dates={**manifest.dates, name: as_of})
 
-    def commit(self, manifest: Manifest) -> Manifest:
+    def commit(self, manifest: Manifest, *, grace: bool = True) -> Manifest:
         """Make a manifest the shop's: everything or nothing.
 
         Everything that it names must be durable already.
+
+        Args:
+            manifest: What is to be committed.
+            grace: Whether what it does not name any more stays for a while, for those who read it.
 
         Returns:
             The manifest as committed: the next version, sizes filled in.
@@ -340,7 +354,7 @@ class Writer:
             manifest = kept_up(self, manifest)
         before, named = self.manifest, manifest.named()
         sizes = self._sizes(manifest)
-        gone = {**before.retired, **dict.fromkeys(before.named(), int(self.store.now()))}
+        gone = {**before.retired, **dict.fromkeys(before.named(), int(self.store.now()))} if grace else {}
         done = replace(manifest, version=before.version + 1, sizes=sizes, checks=self._checks(manifest, sizes),
                        retired=self._graced({file: when for file, when in gone.items() if file not in named}))
         self._replace(done)
@@ -410,6 +424,12 @@ def damage(files: tuple[str, ...]) -> Damaged:
     return Damaged(say("not what was written, or missing: {files}.", files=", ".join(files)),
                    do=[say("put them back from your backup.")],
                    why=say("answers without them would be wrong, and events could be counted twice."))
+
+
+def rotated() -> ShopBusy:
+    """The refusal of whoever has the keys of before a rotation."""
+    return ShopBusy(say("the pseudonyms were rotated since this shop was opened."), do=[say("open it again.")],
+                    why=say("what was known of its people has other names now."))
 
 
 def _busy(content: bytes) -> ShopBusy:

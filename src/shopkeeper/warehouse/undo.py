@@ -210,7 +210,7 @@ class _Undo:
     def _events(self, manifest: Manifest) -> Manifest:
         holding = {one: number for number, one in enumerate(manifest.segments) if _holds(self.root, one, self.id)}
         self.writer.store.check_content(manifest, [one.file for one in holding])
-        gone = index.Builder(self.root, self.root / "index" / f".building-{self.name}", self.keys.pseudonym)
+        gone = index.Builder(self.root, self.root / "index" / f".building-{self.name}", self.keys.naming)
         segments: list[Segment] = []
         for segment in manifest.segments:
             if segment not in holding:
@@ -229,7 +229,7 @@ class _Undo:
             rows = batch.filter(pa.array(_of(batch.column("import_id"), self.id)))
             self.rows += rows.num_rows
             line = np.asarray(pc.fill_null(rows.column("line"), 0).to_numpy(zero_copy_only=False), np.int32)
-            gone.add(index.event_keys(rows.column("event_id"), line, self.keys.pseudonym),
+            gone.add(index.event_keys(rows.column("event_id"), line, self.keys.naming),
                      index.bodies(rows.column("digest")))
             for column in _PEOPLE:
                 self.people.update(filter(None, rows.column(column).unique().to_pylist()))
@@ -246,7 +246,7 @@ class _Undo:
 
     def _index(self, manifest: Manifest, gone: IndexRun) -> tuple[IndexRun, ...]:
         """The index without the names that go; made again where it is damaged."""
-        key = self.keys.pseudonym
+        key = self.keys.naming
         try:
             runs = without(self.root, manifest.index, gone, self.name, key)
             if sum(run.entries for run in runs) == manifest.rows:
@@ -367,7 +367,7 @@ def without(root: Path, runs: Sequence[IndexRun], gone: IndexRun, name: str, key
         runs: Of the index.
         gone: A run with the names that go.
         name: For new files, new to this shop.
-        key: The shop's key for pseudonyms.
+        key: The shop's key for names.
 
     Raises:
         Damaged: A run is damaged.
