@@ -24,6 +24,7 @@ from shopkeeper.warehouse.engine import moment
 from shopkeeper.warehouse.manifest import Manifest, Segment
 from shopkeeper.warehouse.sessions import sessions
 from shopkeeper.warehouse.tables import declared
+from shopkeeper.warehouse.traffic import LEFT_OUT
 from shopkeeper.words import say
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ Identity = Literal["joined", "raw"]
 IDENTITY: tuple[Identity, ...] = ("joined", "raw")
 DAY = 86_400_000_000  # microseconds
 RESOLVING = ("event_id", "line", "ts", "session_id", "anonymous_id", "customer_id")  # what `resolved` looks at
-_READ = ("line", "event", "ts", "anonymous_id", "customer_id")
+_READ = ("line", "event", "ts", "anonymous_id", "customer_id", "traffic")
 
 
 def check(identity: str) -> None:
@@ -171,31 +172,23 @@ def joined_ids(engine: Engine, until: int | None = None) -> int:
 def kept_up(writer: Writer, manifest: Manifest) -> Manifest:
     """A manifest about to be committed, its table of joins with the pairs that new segments have.
 
-    Where events went, pairs that only they had go, too. A pair that is known keeps its row until all is joined anew;
-    where only joins by hand are there, the log adds none.
+    A pair that is known keeps its row until all is joined anew; where only joins by hand are there, the log adds none.
+    Whoever takes events away sees to the joins that go with them.
     """
-    before = writer.manifest
-    if FACTS not in manifest.tables or manifest.segments == before.segments:
-        return manifest
-    old, new = frozenset(before.segments), frozenset(manifest.segments)
-    added = sum(one.rows for one in new - old)
-    if old - new and added == sum(one.rows for one in old - new):  # the same rows in other files
+    old, new = frozenset(writer.manifest.segments), frozenset(manifest.segments)
+    if FACTS not in manifest.tables or old - new or not new - old:
         return manifest
     joins, root = pq.read_table(writer.store.path / manifest.tables[FACTS]), writer.store.path
     if not pc.any(pc.equal(joins["by"], "log")).as_py():  # the log was never read for joins
         return manifest
-    if old - new:
-        held = _keys(read_pairs(root, manifest.segments))
-        table = joins.filter(pc.or_(pc.equal(joins["by"], "hand"), pc.is_in(_keys(joins), held)))
-    else:
-        found = read_pairs(root, [one for one in manifest.segments if one not in old])
-        fresh = found.filter(pc.invert(pc.is_in(_keys(found), _keys(joins))))
-        table = pa.concat_tables([joins, fresh.cast(joins.schema)])
-    return manifest if table.num_rows == joins.num_rows else writer.replace_table(manifest, FACTS, table)
+    found = read_pairs(root, [one for one in manifest.segments if one not in old])
+    fresh = found.filter(pc.invert(pc.is_in(_keys(found), _keys(joins))))
+    return writer.replace_table(manifest, FACTS, pa.concat_tables([joins, fresh.cast(joins.schema)])
+                                ) if fresh.num_rows else manifest
 
 
 def read_pairs(root: Path, segments: Iterable[Segment]) -> pa.Table:
-    """`pairs` over segments on their way in, all joined by the log."""
+    """`pairs` over segments on their way in, without bots by their own label, all joined by the log."""
     empty = pa.table({name: pa.array([], kind) for name, kind in (
         ("anonymous_id", pa.string()), ("customer_id", pa.string()), ("ts", pa.timestamp("us")),
         ("rank", pa.int64()), ("n", pa.int64()))})
@@ -218,6 +211,7 @@ def _batches(path: Path) -> Iterable[pa.Table]:
 def _pairs_of(rows: pa.Table) -> pa.Table:
     both = pc.and_(pc.is_valid(rows["customer_id"]), pc.is_valid(rows["anonymous_id"]))
     rows = rows.filter(pc.and_(both, pc.equal(rows["line"], 0)))
+    rows = rows.filter(pc.invert(pc.is_in(rows["traffic"].cast(pa.string()), pa.array(LEFT_OUT))))
     rows = rows.filter(pc.invert(pc.starts_with(rows["anonymous_id"].cast(pa.string()), GUEST)))
     rank = pc.fill_null(pc.index_in(rows["event"].cast(pa.string()), pa.array(EVIDENCE[:-1])), len(EVIDENCE) - 1)
     return pa.table({"anonymous_id": rows["anonymous_id"].cast(pa.string()),
@@ -243,7 +237,7 @@ class Joined:
     def __init__(self, engine: Engine) -> None:
         self.file = engine.manifest.tables.get(FACTS)
         table = None if self.file is None else engine.run(engine.table(FACTS).order_by(["anonymous_id", "customer_id"]))
-        columns = [["a"], ["a"]] if table is None else [table[name].to_pylist() for name in _READ[3:]]
+        columns = [["a"], ["a"]] if table is None else [table[name].to_pylist() for name in _READ[3:5]]
         visitor, customer = (np.asarray(names, dtype=bytes)[table is None:] for names in columns)
         joined = np.zeros(0, bool) if table is None else table["joined"].to_numpy()
         ids, first, many = np.unique(visitor, return_index=True, return_counts=True)
