@@ -184,8 +184,8 @@ def _fit_all(shop: Shop, questions: list[str], seed: int,
             if room not in logs:
                 progress.start(say("reading the log"), None)
                 logs[room] = ROOMS[room].read(shop)
-            found = kept_settings(_searched(shop, question))
-            more = {"tuned": found, "before": _before(shop, question)}
+            more = {} if room != "recommend" else {
+                "tuned": kept_settings(_searched(shop, question)), "before": _before(shop, question)}
             fit = ROOMS[room].learn(logs[room], question, seed=seed, progress=progress, **more)
         except MissingData as refusal:
             other.append({"question": question, "status": "refused", "why": refusal.what})

@@ -51,6 +51,17 @@ def test_a_log_that_cannot_carry_a_warning_is_refused_by_what_it_lacks(log, lack
         trials.enough(log)
 
 
+def test_a_log_of_looks_alone_is_refused_by_this_room_and_does_not_stop_the_others(tmp_path):
+    shop = Shop.open(tmp_path / "shop")
+    shop.ingest([[{"event_id": "v", "event": "view_item", "ts": "2025-01-13T10:00:00", "customer_id": "ann",
+                   "item_id": "tea"}]])
+
+    rows = learn.learn(shop).table.to_pylist()
+
+    assert [row["status"] for row in rows if row["question"].startswith("customers.")] == ["refused"] * 2
+    assert all(row["status"] == "refused" for row in rows)
+
+
 def test_both_questions_are_learned_with_a_trial_that_was_won(shop):
     rows = {row["question"]: row for row in learn.learn(shop, room="customers").table.to_pylist()}
 

@@ -18,16 +18,18 @@ import numpy.typing as npt
 from scipy import optimize, special
 
 from shopkeeper.asking import Progress, silent
-from shopkeeper.customers.inputs import Log, read
+from shopkeeper.customers import inputs
+from shopkeeper.customers.inputs import Log
 from shopkeeper.customers.methods import value
 from shopkeeper.customers.methods.base import DAY, Floats, repeats
 from shopkeeper.customers.methods.calibration import Curve, curve
 from shopkeeper.customers.methods.risk import SILENT, WAYS, Cases, Scorer, Way
 from shopkeeper.customers.methods.stopping import cases_at, usual_silence
-from shopkeeper.errors import MissingData, TooLittleHistory
+from shopkeeper.errors import MissingData, TooLittleHistory, UnknownName
 from shopkeeper.evidence import metrics
 from shopkeeper.evidence.splits import TimeSplit
 from shopkeeper.evidence.trial import Scores, Setup, Trial, ladder
+from shopkeeper.shop import Shop
 from shopkeeper.words import say
 
 __all__ = ["QUESTIONS", "Fit", "competing", "enough", "horizon_of", "learn", "read"]
@@ -87,6 +89,18 @@ class Compared:
     trial: Trial
     cases: Cases
     chances: Mapping[str, Floats] = field(default_factory=dict)
+
+
+def read(shop: Shop) -> Log:
+    """What the customers of a shop did.
+
+    Raises:
+        TooLittleHistory: Nobody has bought anything.
+    """
+    try:
+        return inputs.read(shop)
+    except UnknownName as nobody:
+        raise TooLittleHistory(nobody.what, do=nobody.do, why=nobody.why) from nobody
 
 
 def enough(log: Log) -> None:
