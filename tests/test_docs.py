@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import shopkeeper
+from customers.made import buyers, shop_of
 from pages import PAGES, ROOT, blocks, commands, links, named, tables
-from shopkeeper import identity, journeys, ledger, privacy, recommend, traffic, trends
+from shopkeeper import customers, identity, journeys, ledger, privacy, recommend, traffic, trends
 from shopkeeper.doors.commands import every
 from shopkeeper.events.schema import COLUMNS, KINDS, TABLES
 from shopkeeper.menu import MENU
@@ -241,18 +242,37 @@ def test_conventions_list_every_parameter_and_no_other():
     assert listed == read_off | by_hand | of_records | {"shop", "progress", "as_of", "traffic", "identity"}
 
 
+@pytest.fixture(scope="module")
+def buying(tmp_path_factory):
+    """A shop of buyers whose customers were learned."""
+    shop = shop_of(tmp_path_factory.mktemp("buying") / "shop", buyers(end=1_770_000_000_000_000))
+    shopkeeper.learn.learn(shop, room="customers")
+    return shop
+
+
+def _of_customers(shop):
+    lost = customers.Audience(segment="lost", n=1)
+    return {"customers.lifetime_value": customers.lifetime_value(shop, n=1),
+            "customers.at_risk": customers.at_risk(shop, n=1), "customers.segments": customers.segments(shop),
+            "customers.profile": customers.profile(shop, "old1"),
+            "customers.publish": customers.publish(shop, dry_run=True),
+            "customers.export_audience": customers.export_audience(shop, "x", audience=lost, dry_run=True),
+            "customers.notify": customers.notify(shop, "https://example.com", audience=lost, dry_run=True)}
+
+
 def _removed(shop):
     trends.save_alert(shop, "sales", force=True)
     return trends.remove_alert(shop, "sales", dry_run=True)
 
 
-def test_conventions_list_the_columns_and_types_of_every_answer(small_learned, copy_of):
+def test_conventions_list_the_columns_and_types_of_every_answer(small_learned, buying, copy_of):
     bought = small_learned.engine.run(small_learned.events().filter(lambda t: t.event == "purchase")
                                       .select("customer_id", "item_id").limit(1)).to_pylist()[0]
     item = bought["item_id"]
     visitor = identity.join(small_learned, dry_run=True).table["anonymous_id"][0].as_py()
     record = {"event": "login", "ts": "2026-01-05T10:00:00", "customer_id": "a"}
     answers = {
+        **_of_customers(buying),
         "recommend.next_items": recommend.next_items(small_learned, bought["customer_id"], n=1),
         "recommend.chances": recommend.chances(small_learned, bought["customer_id"], n=1),
         "recommend.vectors": recommend.vectors(small_learned, n=5),

@@ -29,7 +29,7 @@ from warm import warm
 def twice(small_learned, tmp_path_factory):
     """The small shop with every question learned twice. Only read it."""
     shop = copied(small_learned, tmp_path_factory.mktemp("twice") / "shop")
-    assert {row["version"] for row in rows(learn.learn(shop, force=True)).values()} == {"2"}
+    assert {row["version"] for row in rows(recommending(shop, force=True)).values()} == {"2"}
     return shop
 
 
@@ -37,13 +37,17 @@ def twice(small_learned, tmp_path_factory):
 def thrice(twice, tmp_path_factory):
     """The same, learned a third time. Only read it."""
     shop = copied(twice, tmp_path_factory.mktemp("thrice") / "shop")
-    assert {row["version"] for row in rows(learn.learn(shop, force=True)).values()} == {"3"}
+    assert {row["version"] for row in rows(recommending(shop, force=True)).values()} == {"3"}
     return shop
 
 
 def copied(shop, place):
     shutil.copytree(shop.path, place)
     return Shop.open(place, create=False)
+
+
+def recommending(shop, **given):
+    return learn.learn(shop, room="recommend", **given)
 
 
 def rows(answer):
@@ -79,7 +83,7 @@ def purchase(number, when="2026-03-17T10:00:00"):
 def test_every_question_is_installed_with_its_trial_its_margin_and_its_version(small, copy_of):
     shop = copy_of(small)
 
-    answer = learn.learn(shop)
+    answer = recommending(shop)
 
     assert statuses(answer) == ["installed"] * 4
     assert list(rows(answer)) == list(QUESTIONS)
@@ -108,7 +112,7 @@ def test_what_is_fresh_is_not_learned_again_and_not_even_read(small_learned, cop
     shop = copy_of(small_learned)
     before, told = tree(shop), Told()
 
-    answer = learn.learn(shop, progress=told)
+    answer = recommending(shop, progress=told)
 
     assert statuses(answer) == ["fresh"] * 4
     assert told.stages == []
@@ -121,7 +125,7 @@ def test_what_is_fresh_needs_no_lock(small_learned, copy_of):
     shop = copy_of(small_learned)
 
     with Shop.open(shop.path).store.write("something else"):
-        assert statuses(learn.learn(shop)) == ["fresh"] * 4
+        assert statuses(recommending(shop)) == ["fresh"] * 4
 
 
 @pytest.mark.parametrize("change", [
@@ -133,7 +137,7 @@ def test_what_was_learned_is_stale_as_soon_as_what_it_was_learned_from_changes(s
     shop = copy_of(small_learned)
     change(shop)
 
-    answer = learn.learn(Shop.open(shop.path), dry_run=True)
+    answer = recommending(Shop.open(shop.path), dry_run=True)
 
     assert statuses(answer) == ["would install"] * 4
 
@@ -146,14 +150,14 @@ def test_what_was_learned_is_stale_as_soon_as_another_method_competes(small_lear
         writer.commit(models.install(writer, writer.manifest, "recommend.goes_with", model.arrays, record))
     shop.refresh()
 
-    assert statuses(learn.learn(shop, dry_run=True)) == ["fresh", "fresh", "would install", "fresh"]
+    assert statuses(recommending(shop, dry_run=True)) == ["fresh", "fresh", "would install", "fresh"]
 
 
 def test_force_learns_again_and_the_last_three_versions_stay(thrice, copy_of):
     shop = copy_of(thrice)
 
     for version in ("4", "5"):
-        assert {row["version"] for row in rows(learn.learn(shop, force=True)).values()} == {version}
+        assert {row["version"] for row in rows(recommending(shop, force=True)).values()} == {version}
 
     for question in QUESTIONS:
         assert shop.manifest.models[question].versions == ("3", "4", "5")
@@ -176,7 +180,7 @@ def test_a_dry_run_tries_and_writes_nothing(small, copy_of):
     shop = copy_of(small)
     before = tree(shop)
 
-    answer = learn.learn(shop, dry_run=True)
+    answer = recommending(shop, dry_run=True)
 
     assert statuses(answer) == ["would install"] * 4
     assert tree(shop) == before
@@ -187,14 +191,14 @@ def test_a_dry_run_tries_and_writes_nothing(small, copy_of):
 def test_rollback_serves_the_version_before_once_and_twice_and_then_refuses(thrice, copy_of):
     shop = copy_of(thrice)
 
-    once, again = learn.learn(shop, rollback=True), learn.learn(shop, rollback=True)
+    once, again = recommending(shop, rollback=True), recommending(shop, rollback=True)
 
     assert [{row["version"] for row in rows(answer).values()} for answer in (once, again)] == [{"2"}, {"1"}]
     assert statuses(again) == ["rolled back"] * 4
     assert shop.installed("recommend.goes_with").version == Shop.open(shop.path).installed(
         "recommend.goes_with").version == "1"
     with pytest.raises(BadInput) as refused:
-        learn.learn(shop, rollback=True)
+        recommending(shop, rollback=True)
     assert str(refused.value) == ("there is no older version to go back to.\n  Try:  shopkeeper learn SHOP\n"
                                   "  Why:  the last three versions of each model are kept.")
 
@@ -203,7 +207,7 @@ def test_a_dry_rollback_names_the_version_and_changes_nothing(twice, copy_of):
     shop = copy_of(twice)
     before = tree(shop)
 
-    answer = learn.learn(shop, rollback=True, dry_run=True)
+    answer = recommending(shop, rollback=True, dry_run=True)
 
     assert {(row["status"], row["version"]) for row in rows(answer).values()} == {("would roll back", "1")}
     assert tree(shop) == before
@@ -218,7 +222,7 @@ def test_what_the_data_cannot_carry_is_refused_by_name_and_the_others_are_learne
                if row["line"] == 0]
     shop.ingest([singles], received_at=small.now())
 
-    found = rows(learn.learn(shop))
+    found = rows(recommending(shop))
 
     assert found["recommend.goes_with"]["status"] == "refused"
     assert found["recommend.goes_with"]["why"].startswith(
@@ -232,7 +236,7 @@ def test_what_the_data_cannot_carry_is_refused_by_name_and_the_others_are_learne
 def test_a_log_that_is_too_short_installs_nothing_and_says_so_for_each_question():
     shop = Shop.simulated(customers=40, items=20, days=20)
 
-    answer = learn.learn(shop)
+    answer = recommending(shop)
 
     assert statuses(answer) == ["refused"] * 4
     assert all("needs 42 days of events" in row["why"] for row in rows(answer).values())
@@ -241,14 +245,14 @@ def test_a_log_that_is_too_short_installs_nothing_and_says_so_for_each_question(
 
 def test_an_empty_shop_has_nothing_to_learn_from(tmp_path):
     with pytest.raises(UnknownName, match="this log has no events of people with items"):
-        learn.learn(Shop.open(tmp_path / "shop"))
+        recommending(Shop.open(tmp_path / "shop"))
 
 
 def test_a_damaged_model_is_learned_again(small_learned, copy_of):
     shop = copy_of(small_learned)
     (shop.path / "models" / "recommend" / "goes_with" / "1" / "weights.safetensors").write_bytes(b"")
 
-    answer = rows(learn.learn(shop))
+    answer = rows(recommending(shop))
 
     assert {name: row["status"] for name, row in answer.items()} == {
         **dict.fromkeys(QUESTIONS, "fresh"), "recommend.goes_with": "installed"}
@@ -264,15 +268,15 @@ def test_others_read_and_write_while_this_learns_and_nobody_else_learns(small, c
                 assert recommend.next_items(Shop.open(shop.path), "c").table.num_rows
                 assert Shop.open(shop.path).ingest([[purchase(1)]]).stored == 1
                 with pytest.raises(ShopBusy) as busy:
-                    learn.learn(Shop.open(shop.path))
+                    recommending(Shop.open(shop.path))
                 refused.append(str(busy.value))
 
-    answer = learn.learn(shop, progress=Intruder())
+    answer = recommending(shop, progress=Intruder())
 
     assert refused[0].startswith(f"learn (process {os.getpid()}, since ")
     assert statuses(answer) == ["installed"] * 4
     assert Shop.open(shop.path).manifest.imports[-1].stored == 1
-    assert statuses(learn.learn(Shop.open(shop.path), dry_run=True)) == ["would install"] * 4  # it came meanwhile
+    assert statuses(recommending(Shop.open(shop.path), dry_run=True)) == ["would install"] * 4  # it came meanwhile
 
 
 def poisoned(question_of_log):
@@ -293,7 +297,7 @@ def test_a_winner_that_is_worse_on_the_newest_week_is_not_installed_and_the_answ
     monkeypatch.setattr(trials, "_from_outside", lambda question: [worst] if question.endswith("next_items") else [])
     monkeypatch.setattr(trials, "learn", poisoned(trials.learn))
 
-    found = rows(learn.learn(shop, force=True))
+    found = rows(recommending(shop, force=True))
 
     assert found["recommend.next_items"]["status"] == "kept"
     assert found["recommend.next_items"]["version"] == "1"
@@ -316,14 +320,14 @@ def test_a_killed_learner_leaves_what_was_served_before(small_learned, copy_of):
 
     assert ended.returncode == 9
     assert {Shop.open(shop.path).installed(question).version for question in QUESTIONS} == {"1"}
-    assert statuses(learn.learn(Shop.open(shop.path))) == ["fresh"] * 4
+    assert statuses(recommending(Shop.open(shop.path))) == ["fresh"] * 4
 
 
 def test_a_room_that_learns_nothing_is_refused(small):
     with pytest.raises(UnknownName) as refused:
         learn.learn(small, room="kitchen")
 
-    assert str(refused.value) == ("room 'kitchen' learns nothing.\n  Try:  one of: recommend\n"
+    assert str(refused.value) == ("room 'kitchen' learns nothing.\n  Try:  one of: recommend, customers\n"
                                   "  Why:  only rooms with trials learn.")
 
 
@@ -373,7 +377,7 @@ def test_a_view_of_the_past_may_be_tried_and_never_installs(small, copy_of):
     past = Shop.open(copy_of(small).path, as_of=datetime.fromtimestamp(small.now() / 1e6 - 86_400, UTC))
 
     with pytest.raises(BadInput) as refusal:
-        learn.learn(past)
+        recommending(past)
 
     assert str(refusal.value) == (
         "this is a view of the past, and models are installed for everybody.\n"
@@ -384,7 +388,7 @@ def test_a_view_of_the_past_may_be_tried_and_never_installs(small, copy_of):
 
 def test_a_seed_below_zero_is_refused(small):
     with pytest.raises(BadInput) as refusal:
-        learn.learn(small, seed=-1)
+        recommending(small, seed=-1)
 
     assert str(refusal.value) == (
         "seed is -1; it must be 0 or more.\n  Try:  --seed 0\n  Why:  every random choice is drawn from it.")

@@ -10,12 +10,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
-__all__ = ["Shop", "__version__", "identity", "journeys", "learn", "ledger", "recommend", "traffic", "trends"]
+__all__ = ["Shop", "__version__", "customers", "identity", "journeys", "learn", "ledger", "recommend",
+           "traffic", "trends"]
 
-_ROOMS = ("identity", "journeys", "learn", "ledger", "recommend", "traffic", "trends")
+_ROOMS = ("customers", "identity", "journeys", "learn", "ledger", "recommend", "traffic", "trends")
 
 if TYPE_CHECKING:
-    from shopkeeper import identity, journeys, learn, ledger, recommend, traffic, trends
+    from shopkeeper import customers, identity, journeys, learn, ledger, recommend, traffic, trends
     from shopkeeper.shop import Shop
 
 

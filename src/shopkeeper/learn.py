@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from shopkeeper import __version__, traffic
 from shopkeeper.asking import Answer, Progress, act, people, silent
+from shopkeeper.customers import trials as customers_trials
 from shopkeeper.errors import BadInput, Damaged, MissingData, ShopBusy, UnknownName
 from shopkeeper.evidence import ExactCount, Trial
 from shopkeeper.evidence.trial import Verdict, figures, named
@@ -35,7 +36,7 @@ LEARNING = "learn.lock"
 PATIENCE = 600.0  # seconds that an installation waits for somebody who writes
 
 # Each room's trials: the questions that it can learn, and how.
-ROOMS: Mapping[str, Any] = {"recommend": recommend_trials}
+ROOMS: Mapping[str, Any] = {"recommend": recommend_trials, "customers": customers_trials}
 LEARNED = pa.schema([*((name, pa.string()) for name in ("question", "status", "method", "version")),
                      *((name, pa.float64()) for name in ("difference", "low", "high")), ("why", pa.string())])
 
@@ -183,8 +184,8 @@ def _fit_all(shop: Shop, questions: list[str], seed: int,
             if room not in logs:
                 progress.start(say("reading the log"), None)
                 logs[room] = ROOMS[room].read(shop)
-            found = kept_settings(_searched(shop, question))
-            more = {"tuned": found, "before": _before(shop, question)}
+            more = {} if room != "recommend" else {
+                "tuned": kept_settings(_searched(shop, question)), "before": _before(shop, question)}
             fit = ROOMS[room].learn(logs[room], question, seed=seed, progress=progress, **more)
         except MissingData as refusal:
             other.append({"question": question, "status": "refused", "why": refusal.what})
@@ -210,6 +211,8 @@ def _before(shop: Shop, question: str) -> Any:
 
 def _kept(shop: Shop, log: Any, question: str, fit: Any, seed: int) -> dict[str, Any] | None:
     """The row that says that a winner is not installed, as it did worse on the newest week than what is."""
+    if not question.startswith("recommend."):  # of a model of customers, a week's outcome is not known yet
+        return None
     try:
         model = shop.installed(question)
         if model is None:
@@ -298,8 +301,8 @@ def trial(shop: Shop, question: str, method: Method, *, seed: int = 0, progress:
         BadInput: The method has the name of one that competes already.
     """
     module = ROOMS.get(question.split(".")[0])
-    if module is None or question not in module.QUESTIONS:
-        known = ", ".join(name for each in ROOMS.values() for name in each.QUESTIONS)
+    if module is None or question not in module.QUESTIONS or not hasattr(module, "run"):
+        known = ", ".join(name for each in ROOMS.values() if hasattr(each, "run") for name in each.QUESTIONS)
         raise UnknownName(say("no room learns {question}.", question=repr(question)),
                           do=[say("one of: {names}", names=known)], why=say("a trial needs a question with rivals."))
     found: Trial = module.run(module.read(shop), question, extra=(method,), seed=seed, progress=progress).trial

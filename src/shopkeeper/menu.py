@@ -286,6 +286,23 @@ MENU: tuple[Entry, ...] = (
           "Share out what was sold among the visits before it, by six rules; a description, and no cause."),
     Entry("journeys", "compare",
           "Say which groups explain the change of a total from one period to another, as a sum that adds up."),
+    Entry("customers", "lifetime_value",
+          "Say what each customer will bring, with an interval, the dearest first; and what all of them will bring."),
+    Entry("customers", "at_risk",
+          "Name the customers who have most likely stopped buying, the dearest loss first, and why."),
+    Entry("customers", "segments",
+          "Divide the customers by how lately, how often and for how much they buy, each segment with its exact rule."),
+    Entry("customers", "profile",
+          "Say what is known of one customer: interests, prices, rhythm, the next purchase, what they looked for in "
+          "vain."),
+    Entry("customers", "publish",
+          "Publish what each customer is worth and which segment they belong to, for other questions to use."),
+    Entry("customers", "export_audience",
+          "Write a list of customers with their names into a file of the shop's folder; the audit log keeps that it "
+          "was."),
+    Entry("customers", "notify",
+          "Send a list of customers, as pseudonyms, to a webhook: signed, tried four times, with a key that says it is "
+          "one."),
     Entry("traffic", "report",
           "Say who came: people, bots, agents and suspects, why they are labelled so, and how much each did."),
     Entry("traffic", "people", "Name who is labelled, and why; who did most comes first."),

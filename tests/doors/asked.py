@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+from customers.made import buyers
 from shopkeeper import Shop
 from shopkeeper.asking import Answer
 from shopkeeper.menu import MENU, Entry, call
@@ -15,6 +16,7 @@ from shopkeeper.warehouse.identity import pairs
 def shop() -> Shop:
     """A small shop, with a few records in quarantine."""
     made = Shop.simulated(customers=120, items=40, days=60)
+    made.ingest([buyers(end=made.now())], name="older")
     made.ingest([{"event": "view_item", "ts": "2026-02-01T10:00:00", "customer_id": "c", "event_id": "no-item"},
                  {"event": "view_item", "ts": "sometime", "customer_id": "c", "item_id": "i", "event_id": "no-time"}])
     from shopkeeper import trends
@@ -26,10 +28,12 @@ def shop() -> Shop:
 @lru_cache(maxsize=1)
 def names() -> dict[str, Any]:
     """A customer and items that the shop knows."""
-    events = shop().engine.run(shop().events().filter(lambda t: t.event == "purchase").select("customer_id", "item_id"))
-    bought = [row for row in events.to_pylist() if row["customer_id"] and row["item_id"]]
+    events = shop().engine.run(shop().events().filter(lambda t: t.event == "purchase").select(
+        "customer_id", "item_id", "anonymous_id"))
+    bought = [row for row in events.to_pylist() if row["customer_id"] and row["item_id"] and row["anonymous_id"]]
     joined = pairs(shop().events().filter(lambda t: t.customer_id == bought[0]["customer_id"]))
     return {"anonymous": shop().engine.run(joined)["anonymous_id"][0].as_py(), "name": "sales",
+            "webhook": "https://example.com/x",
             "import_id": shop().manifest.imports[-1].id,
             "customer": bought[0]["customer_id"], "item": bought[0]["item_id"],
             "items": tuple(dict.fromkeys(row["item_id"] for row in bought))[:2]}

@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from shopkeeper.doors import webhook
 from shopkeeper.doors.webhook import ID, SIGNATURE, Sender, allowed
 from shopkeeper.errors import BadInput
+from shopkeeper.warehouse import delivery
 
 HERE = [ip_network("127.0.0.0/8")]
 SECRET = b"k" * 32
@@ -163,7 +163,7 @@ def test_a_closed_port_and_a_name_that_is_not_there_are_faults_to_try_again():
 
 
 def test_a_receiver_that_drips_for_ever_is_left_in_time(monkeypatch):
-    monkeypatch.setattr(webhook, "WHOLE", 0.4)
+    monkeypatch.setattr(delivery, "WHOLE", 0.4)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         stop = threading.Event()
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -13,9 +11,11 @@ import pyarrow as pa
 from shopkeeper.shop import Shop
 from shopkeeper.trends.ringing import Firing, Ring, ring_id
 from shopkeeper.trends.rules import Rule
-from shopkeeper.warehouse.store import durable_write
+from shopkeeper.warehouse.delivery import secret
 from shopkeeper.warehouse.tables import declared
 from shopkeeper.words import say
+
+__all__ = ["FIRINGS", "RULES", "Fired", "Kept", "firings", "record", "remove", "rules", "save", "secret", "told"]
 
 RULES, FIRINGS = "facts/alert_rules", "facts/alert_firings"
 MOST_FIRINGS = 1_000  # kept; older ones go
@@ -135,20 +135,6 @@ def _fired(row: dict[str, Any], watched: Mapping[str, Rule]) -> Fired:
 
 def _micros(when: Any) -> int:
     return int(pa.scalar(when, pa.timestamp("us")).cast(pa.int64()).as_py())
-
-
-def secret(folder: Path) -> bytes:
-    """The key that signs what webhooks get, 32 bytes; made at its first use, readable for the owner only.
-
-    Args:
-        folder: The shop's folder; the key lies in `keys/webhook.key`, as hexadecimal text.
-    """
-    path = folder / "keys" / "webhook.key"
-    if not path.exists():
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        durable_write(path, secrets.token_hex(32).encode("ascii"))
-        path.chmod(0o600)
-    return bytes.fromhex(path.read_text("ascii").strip())
 
 
 def told(one: Fired, **more: Any) -> Fired:

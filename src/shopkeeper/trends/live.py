@@ -5,7 +5,7 @@ How a server uses it (each call may block, so in a thread of its own; they exclu
     watcher = Watcher(shop)                  # counts the log once
     watcher.after_fold(shop)                 # after a fold; not needed where ticks come often
     watcher.tick(now)                        # every few seconds, with the machine's clock; gives what rings
-    watcher.deliver(send, now)               # every few seconds; `send` is `doors.webhook.Sender`
+    watcher.deliver(send, now)               # every few seconds; `send` is `warehouse.delivery.Sender`
 """
 
 from __future__ import annotations

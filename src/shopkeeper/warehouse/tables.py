@@ -68,6 +68,8 @@ PUBLISHED: Mapping[str, Published] = {table.name: table for table in (
               ("anonymous_id", "customer_id")),
     Published("facts/segments", pa.schema([("person", pa.string()), ("segment", pa.string())]),
               "One row a person and a segment (a saved rule) that they belong to.", ("person",)),
+    Published("facts/segment_rules", pa.schema([("name", pa.string()), ("rule", pa.string())]),
+              "One row a set of rules by which customers fall into segments, as JSON."),
     Published("facts/stockout_risk", pa.schema([("item_id", pa.string()), ("day", pa.date32()),
                                                 ("probability", pa.float64())]),
               "One row an item and day to come: the chance that it is sold out by then."),
