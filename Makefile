@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+unexport PYTHONDONTWRITEBYTECODE # tests start many processes, which would compile everything anew each time
 PIP := $(BIN)/python -m pip install --quiet --require-virtualenv
 
 .PHONY: demo test test-all faults fuzz lint bench words clean
@@ -11,7 +12,7 @@ demo: .venv/.demo
 	$(BIN)/shopkeeper demo demo.shop
 
 test: .venv/.dev lint
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-all: test .venv/.outside
 	$(BIN)/python -m pytest -m outside
