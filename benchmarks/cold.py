@@ -222,7 +222,7 @@ def main() -> None:
     report = Report("cold", "new items: all their events taken out, ranked among themselves; new customers: not in the "
                             "log; settings chosen on part 8 of Beauty's items", seed=given.seed,
                     limit={"new items": {"relative": 0.10}})
-    size = {"customers": 400, "items": 300} if given.quick else {"customers": 3_000, "items": 1_000}
+    size = {"customers": 400, "items": 800} if given.quick else {"customers": 3_000, "items": 1_000}
     runs = {"beauty": {"new items of beauty": lambda: new_items_of_beauty(PARTS - 1),
                        "new customers of beauty": new_customers_of_beauty},
             "simulated": {"new items of a simulated shop": lambda: new_items_of_a_shop(given.seed + 11, **size),
