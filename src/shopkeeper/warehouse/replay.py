@@ -118,7 +118,7 @@ def replay(store: Store, again: Again, *, dry_run: bool = False, wait: float = 0
     if dry_run:
         manifest = store.manifest()
         groups, left = _groups(store, manifest, again.reason)
-        past = _Past(store, manifest, again.entrance.keys.pseudonym)
+        past = _Past(store, manifest, again.entrance.keys.naming)
         return sum((_Replay(None, again, records).looked(store, manifest, past) for records in groups.values()),
                    Replayed(left=left))
     with store.write("replay", wait) as writer:
