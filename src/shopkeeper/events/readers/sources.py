@@ -186,8 +186,7 @@ def _text_source(stream: ByteStream, kind: str, options: ReadOptions, spill: Pat
     if encoding.note is not None:
         problems.append(encoding.note)
     text = _start(head, encoding)
-    begin = text[:_LOOKED_AT].partition("\n")[0]
-    if sum(map(_odd, begin)) > max(_FEW_ODD, _MOST_ODD * len(begin)):
+    if options.encoding is None and _no_text(head, encoding):
         raise BadInput(say("{name} is no table of text: it is full of characters that nobody writes.",
                            name=stream.name),
                        do=[say("Export it as CSV, XLSX or Parquet")],
@@ -203,6 +202,19 @@ def _text_source(stream: ByteStream, kind: str, options: ReadOptions, spill: Pat
         kind = "tsv" if delimiter == "\t" else kind
         parts = Delimited(lines, delimiter, options, stream.name, problems).parts()
     return Source(stream.name, kind, parts, stream, encoding=encoding.codec, problems=problems)
+
+
+def _no_text(head: bytes, encoding: Encoding) -> bool:
+    """Whether the first line is no text: no UTF-8, in no encoding that is marked, and full of odd characters."""
+    line = head.partition(b"\n")[0]
+    if encoding.mark:
+        return False
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError:
+        begin = _start(line, encoding)[:_LOOKED_AT]
+        return sum(map(_odd, begin)) > max(_FEW_ODD, _MOST_ODD * len(begin))
+    return False
 
 
 def _odd(character: str) -> bool:
