@@ -27,7 +27,7 @@ from shopkeeper.recommend.methods.popular import counted
 from shopkeeper.recommend.methods.sequence import SequenceNetwork, SequenceParams
 
 SETTINGS = {
-    "ml-1m": SequenceParams(width=96, window=200, epochs=22, most=10**9, timed=False),
+    "ml-1m": SequenceParams(width=96, window=200, epochs=16, most=10**9, timed=False),
     "beauty": SequenceParams(width=96, window=50, epochs=30, most=10**9, dropout=0.4, skip=0.2, decay=0.05, turned=0.3,
                              steps=3_200, timed=False),
 }
