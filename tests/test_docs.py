@@ -266,8 +266,9 @@ def _removed(shop):
 
 
 def test_conventions_list_the_columns_and_types_of_every_answer(small_learned, buying, copy_of):
-    bought = small_learned.engine.run(small_learned.events().filter(lambda t: t.event == "purchase")
-                                      .select("customer_id", "item_id").limit(1)).to_pylist()[0]
+    bought = small_learned.engine.run(
+        small_learned.events().filter(lambda t: (t.event == "purchase") & t.item_id.notnull() & t.customer_id.notnull())
+        .select("customer_id", "item_id").limit(1)).to_pylist()[0]
     item = bought["item_id"]
     visitor = identity.join(small_learned, dry_run=True).table["anonymous_id"][0].as_py()
     record = {"event": "login", "ts": "2026-01-05T10:00:00", "customer_id": "a"}

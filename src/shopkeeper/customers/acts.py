@@ -235,5 +235,4 @@ def _key(shop: Shop, host: str, people: list[dict[str, Any]]) -> str:
 
 
 def _done(dry_run: bool, what: Sentence) -> Sentence:
-    done = say("Dry run: nothing was written.") if dry_run else say("Done.")
-    return say("{what}. {done}", what=what, done=done)
+    return say("{what}; nothing was written", what=what) if dry_run else what

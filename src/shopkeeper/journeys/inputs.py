@@ -27,6 +27,7 @@ SEGMENTS = "facts/segments"
 Order = Literal["ordered", "any", "strict"]
 Unit = Literal["day", "week", "month"]
 SECONDS = 1e6  # microseconds
+MONEY = 4      # decimals of money: to these, sums of floats are rounded
 AWAY = ("refund", "cancel_order", "message_sent", "message_open", "mention")  # no visit to the shop
 
 
@@ -490,7 +491,7 @@ def search_sums(found: Any, *keys: str) -> Any:
         known=found.results.count().cast("int64"), clicked=(found.clicks > 0).cast("int64").sum().cast("int64"),
         ranks=found.ranks.sum().cast("int64"), ranked=found.ranked.sum().cast("int64"),
         refined=refined.cast("int64").sum().cast("int64"), orders=found.orders.sum().cast("int64"),
-        revenue=found.revenue.sum())
+        revenue=found.revenue.sum().round(MONEY))
 
 
 def search_counts(found: Any, n: int) -> Any:
@@ -566,7 +567,8 @@ def touches(visits: Any, rows: Any, conversions: Collection[str], by: str, secon
 def sales(rows: Any, conversions: Collection[str]) -> Any:
     """Expression: one row: conversions, and what they are worth."""
     sold = rows.filter(rows.event.isin(list(conversions)))
-    return sold.aggregate(conversions=sold.count().cast("int64"), value=sold.value.cast("float64").sum().fill_null(0.0))
+    return sold.aggregate(conversions=sold.count().cast("int64"),
+                          value=sold.value.cast("float64").sum().fill_null(0.0).round(MONEY))
 
 
 def totals(rows: Any, kinds: Collection[str], columns: Sequence[str], spans: tuple[Span, Span]) -> Any:
@@ -578,8 +580,8 @@ def totals(rows: Any, kinds: Collection[str], columns: Sequence[str], spans: tup
     for by in columns:
         each = both.select("later", "who", name=group(both, by), value=both.value.cast("float64").fill_null(0.0))
         found.append(each.group_by("later", "name").aggregate(
-            events=each.count().cast("int64"), people=each.who.nunique().cast("int64"), value=each.value.sum()).mutate(
-                by=ibis.literal(by)))
+            events=each.count().cast("int64"), people=each.who.nunique().cast("int64"),
+            value=each.value.sum().round(MONEY)).mutate(by=ibis.literal(by)))
     return found[0] if len(found) == 1 else found[0].union(*found[1:])
 
 
@@ -590,5 +592,6 @@ def read_touches(shop: Shop, rows: Any, span: Span, conversions: Collection[str]
     reach = Span(begin, span.until)
     visits = of_visits(shop, rows, reach)
     found = shop.engine.run(touches(visits, within(rows, reach), conversions, by, seconds, span.since))
+    found = found.sort_by([(name, "ascending") for name in ("who", "turn", "ts", "key")])  # floats add up alike
     sold = shop.engine.run(sales(within(rows, span), conversions)).to_pylist()[0]
     return found, sold["conversions"], sold["value"]

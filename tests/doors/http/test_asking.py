@@ -13,9 +13,11 @@ from shopkeeper import Shop
 from shopkeeper.asking import Answer, as_json
 from shopkeeper.doors.http.service import Service
 from shopkeeper.doors.http.settings import Settings
+from shopkeeper.errors import TooLittleHistory
 from shopkeeper.menu import MENU, Entry, call
 
 QUESTIONS = [entry for entry in MENU if not entry.by_hand and entry.mark().kind == "question"]
+ANSWERED = [entry for entry in QUESTIONS if (entry.room, entry.name) != ("customers", "at_risk")]
 ACTS = [entry for entry in MENU if not entry.by_hand and entry.mark().kind == "act"]
 
 
@@ -33,7 +35,7 @@ def some_line() -> dict:
 def values(entry: Entry) -> dict:
     bought = some_line()
     known = {"customer": bought["customer_id"], "item": bought["item_id"], "items": (bought["item_id"],),
-             "name": "sales", "import_id": "unknown", "anonymous": "somebody"}
+             "name": "sales", "import_id": "unknown", "anonymous": "somebody", "webhook": "https://example.com/x"}
     given = {parameter.name: known[parameter.name] for parameter in entry.parameters() if parameter.required}
     return given | ({"n": 3} if any(parameter.name == "n" for parameter in entry.parameters()) else {})
 
@@ -50,7 +52,18 @@ def got(reader):
     return lru_cache(lambda entry: reader.get(f"/v1/{entry.room}/{entry.name}", params=values(entry)))
 
 
-@pytest.mark.parametrize("entry", QUESTIONS, ids=name_of, scope="module")
+def test_what_the_log_cannot_carry_is_refused_over_http_as_it_is_by_the_function(reader):
+    entry = next(entry for entry in QUESTIONS if entry.name == "at_risk")
+    with pytest.raises(TooLittleHistory) as refused:
+        answered(entry)
+
+    reply = reader.get("/v1/customers/at_risk", params=values(entry))
+
+    assert (reply.status_code, reply.json()["refusal"]) == (422, "TooLittleHistory")
+    assert reply.json()["what"] in str(refused.value)
+
+
+@pytest.mark.parametrize("entry", ANSWERED, ids=name_of, scope="module")
 def test_get_and_post_give_the_rows_of_the_function(reader, got, entry):
     expected = json.loads(as_json(answered(entry).to_dict("en")))
     path = f"/v1/{entry.room}/{entry.name}"
@@ -62,7 +75,7 @@ def test_get_and_post_give_the_rows_of_the_function(reader, got, entry):
     assert {"answer", "method", "evidence", "asked", "notes"} <= set(reply.json())
 
 
-@pytest.mark.parametrize("entry", QUESTIONS, ids=name_of, scope="module")
+@pytest.mark.parametrize("entry", ANSWERED, ids=name_of, scope="module")
 def test_csv_is_given_to_whoever_likes_it(reader, entry):
     reply = reader.get(f"/v1/{entry.room}/{entry.name}", params=values(entry), headers={"accept": "text/csv"})
 
@@ -73,7 +86,7 @@ def test_csv_is_given_to_whoever_likes_it(reader, entry):
     assert len(rows) - 1 == table.num_rows
 
 
-@pytest.mark.parametrize("entry", QUESTIONS, ids=name_of, scope="module")
+@pytest.mark.parametrize("entry", ANSWERED, ids=name_of, scope="module")
 def test_sentences_come_in_the_reader_s_language(reader, got, entry):
     chinese = reader.get(f"/v1/{entry.room}/{entry.name}", params=values(entry), headers={"accept-language": "zh"})
 
