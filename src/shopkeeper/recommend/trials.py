@@ -52,7 +52,7 @@ ORDERS = 2.0          # from so many lines a moment on, a log is one of orders a
 REPEATS = 0.05        # from this share of repeated targets on, things that a customer has are recommended again
 TO_TRAIN = 1_000      # buyers that a log needs for a network to be trained, and for sources to be weighed
 STATED = "recommend.next_items"  # the question whose lists have chances
-FACTORED = 20_000     # items up to which factors compete: beyond, their fits and lists take longer than all others
+FACTORED = 20_000     # items up to which factors, networks and blends compete: beyond, they take too long
 EXTRA = "shopkeeper.recommend.methods"  # entry points of methods from outside the package
 
 
@@ -115,8 +115,9 @@ def _next_methods(log: Log | None) -> tuple[Method, ...]:
 
 
 def _carries_training(log: Log) -> bool:
-    """Whether enough people did what recommending is for, to learn from what follows what."""
-    return len(np.unique(log.interactions.customer[log.target])) >= TO_TRAIN
+    """Whether enough people did what recommending is for, with not too many items, to learn from what follows what."""
+    buyers = len(np.unique(log.interactions.customer[log.target]))
+    return buyers >= TO_TRAIN and len(log.items) <= FACTORED
 
 
 CONTESTS: Mapping[str, Contest] = {contest.question: contest for contest in (
