@@ -11,7 +11,7 @@ from shopkeeper.recommend.inputs import read_log
 from shopkeeper.recommend.methods.base import Ranking
 from shopkeeper.recommend.methods.buy_again import BuyAgain
 from shopkeeper.recommend.trials import WITHIN, _windows
-from shopkeeper.recommend.tuning import SPACES, kept, search
+from shopkeeper.recommend.tuning import SPACES, Sitting, kept, search
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def nearness(method, params, log, cases, split):
 
 def searched(log, folder, method, minutes=0.05):
     contest = trials.CONTESTS["recommend.next_items"]
-    return search(log, [method], contest.cases, nearness, minutes=minutes, folder=folder, within=WITHIN)
+    return search(log, [method], contest.cases, nearness, Sitting(minutes, folder, WITHIN))
 
 
 @pytest.fixture

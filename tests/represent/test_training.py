@@ -11,7 +11,7 @@ from shopkeeper.represent.networks import ItemFeatures, Network, full_softmax
 from shopkeeper.represent.sequences import PAD, Sequences, held_out
 from shopkeeper.represent.serving import Reader
 from shopkeeper.represent.settings import NetworkParams, TrainingParams
-from shopkeeper.represent.training import train
+from shopkeeper.represent.training import Around, train
 
 NETWORKS = ("transformer", "gru", "lstm", "cnn")
 HOW = TrainingParams(epochs=6, judge=3, steps=300, rate=8e-3)
@@ -75,9 +75,9 @@ def test_a_training_that_was_killed_and_resumed_gives_what_one_in_one_go_gives(s
         raise Killed
 
     with pytest.raises(Killed):
-        train(sequences, shape(network), HOW, held=held, folder=tmp_path, told=kill)
+        train(sequences, shape(network), HOW, held=held, around=Around(folder=tmp_path, told=kill))
     seen = []
-    resumed = train(sequences, shape(network), HOW, held=held, folder=tmp_path, told=seen.append)
+    resumed = train(sequences, shape(network), HOW, held=held, around=Around(folder=tmp_path, told=seen.append))
 
     assert [one.epoch for one in seen] == [3, 6]  # the epoch that was cut off is run again
     assert same(resumed, trained[network])
@@ -85,14 +85,14 @@ def test_a_training_that_was_killed_and_resumed_gives_what_one_in_one_go_gives(s
 
 def test_the_state_of_another_training_and_a_damaged_one_are_refused(sequences, tmp_path):
     short = replace(HOW, epochs=1)
-    train(sequences, shape(), short, folder=tmp_path)
+    train(sequences, shape(), short, around=Around(folder=tmp_path))
     with pytest.raises(BadInput, match="holds the state of another training"):
-        train(sequences, shape(), short, seed=1, folder=tmp_path)
+        train(sequences, shape(), short, seed=1, around=Around(folder=tmp_path))
 
     path = tmp_path / "training.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(Damaged, match="cannot be read"):
-        train(sequences, shape(), short, folder=tmp_path)
+        train(sequences, shape(), short, around=Around(folder=tmp_path))
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -145,7 +145,7 @@ def test_what_is_known_of_items_moves_those_that_nobody_met(sequences):
     codes = {"shelf": np.arange(V + 4) % 4}
     wider = Sequences(sequences.indptr, sequences.item, V + 4, sequences.when, sequences.sides, sequences.sizes)
     vectors = np.eye(V + 4, 3, dtype=np.float32)
-    made = train(wider, shape(), replace(HOW, epochs=2), features=ItemFeatures(codes, vectors))
+    made = train(wider, shape(), replace(HOW, epochs=2), around=Around(features=ItemFeatures(codes, vectors)))
 
     known = Reader.of(made.arrays, made.head, codes, vectors).items[V:]
     plain = made.arrays["item.weight"][V:]
@@ -167,7 +167,8 @@ def test_training_goes_on_from_an_earlier_network_and_new_items_begin_anew(seque
     held = held_out(wider, wider.indptr[1:] - 1)
     one = replace(HOW, epochs=1, judge=1, rate=1e-4)
 
-    warm = train(wider, shape(), one, held=held, start=trained["transformer"].arrays)
+    warm = train(wider, shape(), one, held=held,
+                 around=Around(start=trained["transformer"].arrays))
     cold = train(wider, shape(), one, held=held)
 
     assert len(warm.arrays["item.weight"]) == V + 3

@@ -36,7 +36,7 @@ from shopkeeper.recommend.methods.same_category import SameCategory
 from shopkeeper.recommend.methods.sequence import SequenceNetwork, can_train
 from shopkeeper.recommend.methods.together import Together
 from shopkeeper.recommend.points import network_of
-from shopkeeper.recommend.tuning import Tuned, search, timed_score
+from shopkeeper.recommend.tuning import Sitting, Tuned, search, timed_score
 from shopkeeper.represent.vocabulary import Vocabulary
 from shopkeeper.words import Sentence, say
 
@@ -201,8 +201,8 @@ def tune(log: Log, question: str, *, minutes: float, folder: Path, seed: int = 0
     contest = contest_of(question, log)
     over = log.turned() if contest.turned else log
     methods = [method for method in contest.methods(log) if method.name not in contest.settings]
-    return search(over, methods, contest.cases, timed_score(_ndcg), minutes=minutes, folder=folder, within=WITHIN,
-                  seed=seed, progress=progress)
+    return search(over, methods, contest.cases, timed_score(_ndcg), Sitting(minutes, folder, WITHIN, seed=seed),
+                  progress=progress)
 
 
 def run(log: Log, question: str, *, extra: Sequence[Method] = (), seed: int = 0, progress: Progress = silent,

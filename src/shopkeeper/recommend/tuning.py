@@ -22,7 +22,7 @@ from shopkeeper.recommend.inputs import Log
 from shopkeeper.recommend.methods.base import Method
 from shopkeeper.words import say
 
-__all__ = ["SPACES", "Tuned", "kept", "search"]
+__all__ = ["SPACES", "Sitting", "Tuned", "kept", "search"]
 
 FOLDS = 2               # windows that settings are judged on
 Score = Callable[[Method, Any, Log, Cases, TimeSplit], float]
@@ -76,21 +76,35 @@ class _Fold:
         return score(method, params, self.log, self.cases, self.split)
 
 
-def search(log: Log, methods: Sequence[Method], cases: Callable[..., Cases], score: Score, *, minutes: float,
-           folder: Path, within: int, most: int = 1_500, seed: int = 0,
+@dataclass(frozen=True)
+class Sitting:
+    """One sitting of a search.
+
+    Attributes:
+        minutes: The budget, shared by the methods.
+        folder: Where trials are kept: a search over the same log goes on where the last one ended.
+        within: Days of a window.
+        most: Cases of all folds together.
+        seed: Of the search.
+    """
+
+    minutes: float
+    folder: Path
+    within: int
+    most: int = 1_500
+    seed: int = 0
+
+
+def search(log: Log, methods: Sequence[Method], cases: Callable[..., Cases], score: Score, sitting: Sitting, *,
            progress: Progress = silent) -> tuple[Tuned, ...]:
-    """Search for better settings of each method that has a space, and keep what was found in `folder`.
+    """Search for better settings of each method that has a space, and keep what was found in its folder.
 
     Args:
         log: The log.
         methods: Those that compete.
         cases: As of a contest.
         score: Method, setting, log, cases, split -> mean NDCG.
-        minutes: The budget, shared by the methods.
-        folder: Where trials are kept: a search over the same log goes on where the last one ended.
-        within: Days of a window.
-        most: Cases of all folds together.
-        seed: Of the search.
+        sitting: How long, and where what was tried is kept.
         progress: Told which method is searched.
 
     Raises:
@@ -100,13 +114,14 @@ def search(log: Log, methods: Sequence[Method], cases: Callable[..., Cases], sco
     if find_spec("optuna") is None:
         raise MissingExtra(say("a search for settings needs optuna, which is not installed."),
                            do=[say("pip install 'shopkeeper[tune]'")], why=say("the default settings need nothing."))
-    folds = _folds(log, cases, within, most, seed)
+    folder, seed = sitting.folder, sitting.seed
+    folds = _folds(log, cases, sitting.within, sitting.most, seed)
     some = [method for method in methods if method.name in SPACES]
     folder.mkdir(parents=True, exist_ok=True)
     found = []
     for method in some:
         progress.start(say("searching for settings of {method}", method=method.name), None)
-        found.append(_searched(method, folds, score, _Budget(60.0 * minutes / len(some), folder, seed)))
+        found.append(_searched(method, folds, score, _Budget(60.0 * sitting.minutes / len(some), folder, seed)))
     text = json.dumps({"log": _print(log), "found": [asdict(one) for one in found]}, indent=1)
     temporary = folder / "found.tmp"
     temporary.write_text(text, encoding="utf-8")

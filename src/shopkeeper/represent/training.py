@@ -27,7 +27,7 @@ from shopkeeper.represent.sequences import PAD, Batch, Sequences, Windows, batch
 from shopkeeper.represent.settings import NetworkParams, TrainingParams
 from shopkeeper.words import say
 
-__all__ = ["Judged", "Trained", "train"]
+__all__ = ["Around", "Judged", "Trained", "train"]
 
 Arrays = dict[str, npt.NDArray[Any]]
 _CLIP = 5.0        # longest gradient of one update
@@ -80,10 +80,30 @@ class _Course:
     judged: list[Judged] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Around:
+    """What stands around a training.
+
+    Attributes:
+        features: What is known of items.
+        start: Arrays of an earlier training to begin from (`Trained.arrays`); items that it did not know begin anew.
+        folder: Where the state is kept after each epoch. A training that finds its own state there goes on from it.
+        passed: Called after each epoch with how many are over, and how many there are.
+        told: Called with each judgement, for a chart or a log.
+    """
+
+    features: ItemFeatures | None = None
+    start: Mapping[str, Any] | None = None
+    folder: Path | None = None
+    passed: Callable[[int, int], None] | None = None
+    told: Callable[[Judged], None] | None = None
+
+
+_NOTHING = Around()
+
+
 def train(sequences: Sequences, shape: NetworkParams, how: TrainingParams, *, seed: int = 0,
-          held: Windows | None = None, features: ItemFeatures | None = None, start: Mapping[str, Any] | None = None,
-          folder: Path | None = None, passed: Callable[[int, int], None] | None = None,
-          told: Callable[[Judged], None] | None = None) -> Trained:
+          held: Windows | None = None, around: Around = _NOTHING) -> Trained:
     """Train a network on sequences.
 
     Args:
@@ -92,36 +112,33 @@ def train(sequences: Sequences, shape: NetworkParams, how: TrainingParams, *, se
         how: The training.
         seed: Of every random choice; with one number of threads, one seed gives one network.
         held: Windows (of these or other sequences over the same items) that judge; never learned from.
-        features: What is known of items.
-        start: Arrays of an earlier training to begin from (`Trained.arrays`); items that it did not know begin anew.
-        folder: Where the state is kept after each epoch. A training that finds its own state there goes on from it.
-        passed: Called after each epoch with how many are over, and how many there are.
-        told: Called with each judgement, for a chart or a log.
+        around: What is known of items, what to begin from, where the state is kept, and who is told.
 
     Raises:
-        BadInput: There is nothing to learn from, or `folder` holds the state of another training.
-        Damaged: What `folder` holds cannot be read.
+        BadInput: There is nothing to learn from, or its folder holds the state of another training.
+        Damaged: What the folder holds cannot be read.
     """
     if not len(sequences.item) or int(np.diff(sequences.indptr).max(initial=0)) < 2:
         raise BadInput(say("nobody did two things; a network learns from what follows what."))
     torch.manual_seed(seed)
-    network = Network(shape, sequences.n_items, sequences.sizes, timed=sequences.when is not None, features=features)
-    if start is not None:
-        _begin_from(network, start)
+    timed = sequences.when is not None
+    network = Network(shape, sequences.n_items, sequences.sizes, timed=timed, features=around.features)
+    if around.start is not None:
+        _begin_from(network, around.start)
     course = _Course(network, [one.detach().clone() for one in network.parameters()], _optimizer(network, how))
     facts = _facts(sequences, shape, how, seed)
-    if folder is not None:
-        _resume(course, folder, facts)
+    if around.folder is not None:
+        _resume(course, around.folder, facts)
     while course.epoch < how.epochs and not (how.patience and course.since >= how.patience):
         loss = _epoch(course, sequences, how, seed)
         if course.epoch % how.judge == 0 or course.epoch == how.epochs:
             _judge(course, held, sequences, loss)
-            if told is not None:
-                told(course.judged[-1])
-        if folder is not None:
-            _keep(course, folder, facts)
-        if passed is not None:
-            passed(course.epoch, how.epochs)
+            if around.told is not None:
+                around.told(course.judged[-1])
+        if around.folder is not None:
+            _keep(course, around.folder, facts)
+        if around.passed is not None:
+            around.passed(course.epoch, how.epochs)
     return _result(course, facts)
 
 

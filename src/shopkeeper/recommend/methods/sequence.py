@@ -123,7 +123,7 @@ class SequenceNetwork:
             raise MissingExtra(say("training a network needs torch, which is not installed."),
                                do=[say("pip install 'shopkeeper[torch]'")],
                                why=say("what is trained answers without it."))
-        from shopkeeper.represent.training import train
+        from shopkeeper.represent.training import Around, train
 
         past = past.where(mixed(past.customer, past.when, past.item))
         sequences = histories_as_sequences(past, strengths, timed=params.timed)
@@ -138,8 +138,8 @@ class SequenceNetwork:
         if self.start is not None:
             how = replace(how, epochs=-(-how.epochs // 3), judge=1)
         self.progress.start(say("training a network"), how.epochs)
-        made = train(sequences, params.shape(), how, seed=params.seed, held=held, start=self.start,
-                     passed=lambda *_: self.progress.advance())
+        made = train(sequences, params.shape(), how, seed=params.seed, held=held,
+                     around=Around(start=self.start, passed=lambda *_: self.progress.advance()))
         return SequenceFitted(popularity, made.arrays, {**made.head, "strengths": strengths.tolist()}, params)
 
     def from_earlier(self, earlier: SequenceFitted, rows: Codes) -> SequenceNetwork:
