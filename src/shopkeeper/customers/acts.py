@@ -228,10 +228,10 @@ def _people(shop: Shop, audience: Audience) -> tuple[list[dict[str, Any]], tuple
 
 
 def _key(shop: Shop, host: str, people: list[dict[str, Any]]) -> str:
-    """A digest of a list: the same people at the same time of the shop's clock, for the same receiver."""
+    """A keyed digest of a list: the same people at the same time of the shop's clock, for the same receiver."""
     named = sorted(row["customer"] for row in people)
     text = json.dumps([shop.name, host, shop.now(), named])
-    return hashlib.blake2b(text.encode("utf-8"), digest_size=16).hexdigest()
+    return hashlib.blake2b(text.encode("utf-8"), digest_size=16, key=shop.keys().naming).hexdigest()
 
 
 def _done(dry_run: bool, what: Sentence) -> Sentence:
