@@ -118,17 +118,26 @@ def log_likelihood(model: BuyTillYouDie, past: Repeats) -> float:
     return float(-_loss_of(past)(np.log(model.params))[0] * len(past.x))
 
 
-@dataclass(frozen=True)
-class _Counts:
-    """What depends on the number of repeat purchases alone: (k,) each number, and how many customers have it."""
+@dataclass(frozen=True, eq=False)
+class _Panel:
+    """What the likelihood needs of the customers; only who came back can have dropped out.
+
+    Attributes:
+        x, n: (k,) each number of repeat purchases, and how many customers have it.
+        age: (n,) of those who never came back.
+        again: Who came back.
+    """
 
     x: Floats
     n: Floats
+    age: Floats
+    again: Repeats
 
     @classmethod
-    def of(cls, past: Repeats) -> _Counts:
+    def of(cls, past: Repeats) -> _Panel:
         x, n = np.unique(past.x, return_counts=True)
-        return cls(x.astype(np.float64), n.astype(np.float64))
+        came = past.x > 0
+        return cls(x.astype(np.float64), n.astype(np.float64), past.age[~came], past.where(came))
 
 
 def _search(past: Repeats, prior: float) -> Floats:
@@ -141,7 +150,7 @@ def _search(past: Repeats, prior: float) -> Floats:
 
 
 def _loss_of(past: Repeats, prior: float = 0.0) -> Loss:
-    return partial(_loss, past=past, counts=_Counts.of(past), prior=prior)
+    return partial(_loss, panel=_Panel.of(past), prior=prior)
 
 
 def covariance(model: BuyTillYouDie, past: Repeats) -> Floats:
@@ -155,24 +164,24 @@ def covariance(model: BuyTillYouDie, past: Repeats) -> Floats:
     return np.asarray(np.linalg.inv(bend) / len(past.x))
 
 
-def _loss(logs: Floats, *, past: Repeats, counts: _Counts, prior: float) -> tuple[float, Floats]:
+def _loss(logs: Floats, *, panel: _Panel, prior: float) -> tuple[float, Floats]:
     """Minus the mean log-likelihood, and its gradient by the logarithms of the parameters."""
     r, alpha, a, b = np.exp(logs)
-    x, n, total = counts.x, counts.n, counts.n.sum()
-    by_age, by_last = np.log(alpha + past.age), np.log(alpha + past.last)
-    again = past.x > 0
-    bend = np.log(a) - np.log(np.maximum(b + past.x - 1, 1e-300)) + (r + past.x) * (by_age - by_last)
-    bend = np.where(again, bend, -np.inf)                               # ln (dropped out / alive)
-    gone = special.expit(bend)                                          # (n,)
+    x, n, again, psi = panel.x, panel.n, panel.again, special.digamma
+    total, many, late = n.sum(), r + again.x, b + again.x - 1
+    since, until, alone = alpha + again.age, alpha + again.last, alpha + panel.age
+    by_age = np.log(since)
+    apart = by_age - np.log(until)
+    odds = np.exp(np.minimum(logs[2] + many * apart, 700.0)) / np.maximum(late, 1e-300)     # dropped out / alive
+    gone = 1 - 1 / (1 + odds)
+    never, ever = np.log(alone).sum(), by_age.sum()
     value = n @ (special.gammaln(r + x) + special.gammaln(b + x) - special.gammaln(a + b + x))
     value += total * (r * logs[1] - special.gammaln(r) + special.gammaln(a + b) - special.gammaln(b))
-    value += (np.logaddexp(0.0, bend) - (r + past.x) * by_age).sum()
-    psi = special.digamma
+    value += np.log1p(odds).sum() - many @ by_age - r * never
     slope = np.array([
-        n @ psi(r + x) + total * (logs[1] - psi(r)) - by_age.sum() + (gone * (by_age - by_last)).sum(),
-        total * r / alpha - ((r + past.x) * ((1 - gone) / (alpha + past.age) + gone / (alpha + past.last))).sum(),
+        n @ psi(r + x) + total * (logs[1] - psi(r)) - never - ever + gone @ apart,
+        total * r / alpha - many @ ((1 - gone) / since + gone / until) - r * (1 / alone).sum(),
         total * psi(a + b) - n @ psi(a + b + x) + gone.sum() / a,
-        total * (psi(a + b) - psi(b)) + n @ (psi(b + x) - psi(a + b + x))
-        - (gone[again] / (b + past.x[again] - 1)).sum()])
+        total * (psi(a + b) - psi(b)) + n @ (psi(b + x) - psi(a + b + x)) - (gone / late).sum()])
     value -= prior * (logs ** 2).sum() / (2 * PRIOR ** 2)
     return float(-value / total), -(slope * np.array([r, alpha, a, b]) - prior * logs / PRIOR ** 2) / total

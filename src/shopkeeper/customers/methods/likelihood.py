@@ -12,7 +12,7 @@ Floats = npt.NDArray[np.float64]
 Loss = Callable[[Floats], tuple[float, Floats]]  # parameters (p,) -> mean loss of a customer, gradient (p,)
 
 STEPS = 12       # of Newton, at most
-NEAR = 1e-8      # length of the step at which the search has ended
+NEAR = 1e-5      # length of the last step: the next one would be shorter by as much again
 BOUND = 12.0     # of a logarithm of a parameter, either way
 
 
@@ -44,7 +44,7 @@ def polished(loss: Loss, start: Floats, bend: Floats) -> Floats:
         if not np.isfinite(value) or value > before + 1e-9 or np.linalg.eigvalsh(bend)[0] <= 0:
             break
         step = np.linalg.solve(bend, slope)
+        at, before = at - step, value
         if np.abs(step).max() < NEAR:
             return at
-        at, before = at - step, value
     return least(loss, start)

@@ -110,21 +110,31 @@ def _search(past: Repeats) -> Floats:
 
 
 def _loss_of(past: Repeats) -> Loss:
-    k, place = np.unique(past.x, return_inverse=True)
-    return partial(_loss, x=past.x, mean=past.spend, counts=(k, np.bincount(place).astype(np.float64)))
+    k, n = np.unique(past.x, return_counts=True)
+    money = past.x * past.spend
+    by_money = np.log(money)
+    sums = float(past.x @ by_money), float(by_money.sum() - n @ np.log(k))
+    return partial(_loss, x=past.x, money=money, sums=sums, counts=(k, n.astype(np.float64)))
 
 
-def _loss(logs: Floats, *, x: Floats, mean: Floats, counts: tuple[Floats, Floats]) -> tuple[float, Floats]:
-    """Minus the mean log-likelihood, and its gradient by the logarithms of p, q and v."""
+def _loss(logs: Floats, *, x: Floats, money: Floats, sums: tuple[float, float],
+          counts: tuple[Floats, Floats]) -> tuple[float, Floats]:
+    """Minus the mean log-likelihood, and its gradient by the logarithms of p, q and v.
+
+    Args:
+        logs: (3,) of the parameters.
+        x, money: (n,) repeat purchases and their money.
+        sums: Of x ln(money), and of ln(money / x), over all.
+        counts: (k,) each x, and how many have it: what depends on x alone is computed once an x.
+    """
     p, q, v = np.exp(logs)
-    k, n = counts                                                       # what depends on x alone is computed once an x
-    total, scale = float(len(x)), v + x * mean
+    (k, n), psi = counts, special.digamma
+    total, scale, shape = float(len(x)), v + money, p * x + q
     by_scale = np.log(scale)
-    psi = special.digamma
     value = n @ (special.gammaln(p * k + q) - special.gammaln(p * k)) + total * (q * logs[2] - special.gammaln(q))
-    value += (p * x * np.log(x * mean) - (p * x + q) * by_scale - np.log(mean)).sum()
+    value += p * sums[0] - sums[1] - shape @ by_scale
     slope = np.array([
-        n @ (k * (psi(p * k + q) - psi(p * k))) + (x * (np.log(x * mean) - by_scale)).sum(),
+        n @ (k * (psi(p * k + q) - psi(p * k))) + sums[0] - x @ by_scale,
         n @ psi(p * k + q) + total * (logs[2] - psi(q)) - by_scale.sum(),
-        total * q / v - ((p * x + q) / scale).sum()])
+        total * q / v - (shape / scale).sum()])
     return float(-value / total), -slope * np.array([p, q, v]) / total
