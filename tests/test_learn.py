@@ -46,8 +46,8 @@ def copied(shop, place):
     return Shop.open(place, create=False)
 
 
-def recommending(shop, **given):
-    return learn.learn(shop, room="recommend", **given)
+def recommending(shop, *, force=False, seed=0, **given):
+    return learn.learn(shop, room="recommend", learning=learn.Learning(force, seed), **given)
 
 
 def rows(answer):
@@ -314,7 +314,7 @@ def test_a_killed_learner_leaves_what_was_served_before(small_learned, copy_of):
     code = ("import sys, os; from shopkeeper import learn; from shopkeeper.shop import Shop\n"
             "class End:\n    def start(self, what, total=None):\n        'fitting' in str(what) and os._exit(9)\n"
             "    def advance(self, steps=1): pass\n"
-            "learn.learn(Shop.open(sys.argv[1]), force=True, progress=End())")
+            "learn.learn(Shop.open(sys.argv[1]), learning=learn.Learning(force=True), progress=End())")
 
     ended = warm().run(code, shop.path)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +54,38 @@ class Learned(Answer):
         return people(self.table.drop_columns(["why"]), language)
 
 
+@dataclass(frozen=True)
+class Learning:
+    """How it is learned.
+
+    Attributes:
+        force: Learn again even where nothing has changed.
+        seed: Of every random choice.
+        tune: Minutes to search for better settings first; what was found competes, now and later.
+
+    Raises:
+        BadInput: `seed` or `tune` is below 0.
+    """
+
+    force: bool = False
+    seed: int = 0
+    tune: int = 0
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise BadInput(say("seed is {seed}; it must be 0 or more.", seed=self.seed), do=[say("--seed 0")],
+                           why=say("every random choice is drawn from it."))
+        if self.tune < 0:
+            raise BadInput(say("tune is {minutes}; it must be 0 minutes or more.", minutes=self.tune),
+                           do=[say("--tune 10")], why=say("it is how long settings are searched for."))
+
+
+_AT_ONCE = Learning()
+
+
 @act("learn")
-def learn(shop: Shop, *, room: str | None = None, rollback: bool = False, dry_run: bool = False, force: bool = False,
-          seed: int = 0, tune: int = 0, progress: Progress = silent) -> Learned:
+def learn(shop: Shop, *, room: str | None = None, rollback: bool = False, dry_run: bool = False,
+          learning: Learning = _AT_ONCE, progress: Progress = silent) -> Learned:
     """Run the trials, fit the winners and install them; skip what is fresh.
 
     Args:
@@ -64,9 +93,7 @@ def learn(shop: Shop, *, room: str | None = None, rollback: bool = False, dry_ru
         room: Only this room.
         rollback: Serve the version before the serving one instead.
         dry_run: Run the trials, install nothing.
-        force: Learn again even where nothing has changed.
-        seed: Of every random choice.
-        tune: Minutes to search for better settings first; what was found competes, now and later.
+        learning: How it is learned.
         progress: Told how far it is.
 
     Returns:
@@ -80,12 +107,6 @@ def learn(shop: Shop, *, room: str | None = None, rollback: bool = False, dry_ru
     if room is not None and room not in ROOMS:
         raise UnknownName(say("room {room} learns nothing.", room=repr(room)),
                           do=[say("one of: {names}", names=", ".join(ROOMS))], why=say("only rooms with trials learn."))
-    if seed < 0:
-        raise BadInput(say("seed is {seed}; it must be 0 or more.", seed=seed), do=[say("--seed 0")],
-                       why=say("every random choice is drawn from it."))
-    if tune < 0:
-        raise BadInput(say("tune is {minutes}; it must be 0 minutes or more.", minutes=tune), do=[say("--tune 10")],
-                       why=say("it is how long settings are searched for."))
     if shop.until is not None and not dry_run:
         raise BadInput(say("this is a view of the past, and models are installed for everybody."),
                        do=[say("shopkeeper learn {path} --dry-run", path=str(shop.path)),
@@ -93,32 +114,31 @@ def learn(shop: Shop, *, room: str | None = None, rollback: bool = False, dry_ru
                        why=say("the shop would go on answering from what was known then."))
     questions = [name for key, module in ROOMS.items() if room in (None, key) for name in module.QUESTIONS]
     said: tuple[Sentence, ...] = ()
-    if tune and not rollback:
-        said = _tuned(shop, questions, tune, seed, progress)
+    if learning.tune and not rollback:
+        said = _tuned(shop, questions, learning, progress)
     if rollback:
         found = _roll_back(shop, questions, dry_run)
     else:
-        found, more = _learn_all(shop, questions, dry_run=dry_run, force=force or bool(tune), seed=seed,
-                                 progress=progress)
+        found, more = _learn_all(shop, questions, learning, dry_run=dry_run, progress=progress)
         said += more
     done = sum(row["status"] in ("installed", "rolled back", "fresh", "kept") for row in found)
     table = pa.Table.from_pylist([{**row, "why": put(row["why"])} for row in found], schema=LEARNED)
     return Learned(title=say("What was learned"), table=table, method="trial",
                    evidence=ExactCount(say("installed models"), done),
-                   asked={"act": "learn.learn", "room": room, "rollback": rollback, "dry_run": dry_run, "force": force,
-                          "seed": seed, "tune": tune},
+                   asked={"act": "learn.learn", "room": room, "rollback": rollback, "dry_run": dry_run,
+                          **asdict(learning)},
                    notes=(*(say("{question}: {why}", question=row["question"], why=row["why"]) for row in found),
                           *said))
 
 
-def _tuned(shop: Shop, questions: list[str], minutes: int, seed: int, progress: Progress) -> tuple[Sentence, ...]:
+def _tuned(shop: Shop, questions: list[str], learning: Learning, progress: Progress) -> tuple[Sentence, ...]:
     """Search for settings of what can be searched; a sentence for each method."""
     said: list[Sentence] = []
     for question in questions:
         module = ROOMS[question.split(".")[0]]
         if question in getattr(module, "TUNABLE", ()):
-            found = module.tune(module.read(shop), question, minutes=minutes, folder=_searched(shop, question),
-                                seed=seed, progress=progress)
+            found = module.tune(module.read(shop), question, minutes=learning.tune, folder=_searched(shop, question),
+                                seed=learning.seed, progress=progress)
             said += [say("{question}: {tried} settings of {method} were tried on the windows before; the best comes to "
                          "{value} NDCG@10, the default to {default}", question=question, tried=one.tried,
                          method=named(one.method), value=f"{one.value:.4f}", default=f"{one.default:.4f}")
@@ -140,9 +160,10 @@ def _labelled(shop: Shop, progress: Progress) -> tuple[Sentence, ...]:
     return ()
 
 
-def _learn_all(shop: Shop, questions: list[str], *, dry_run: bool, force: bool, seed: int,
+def _learn_all(shop: Shop, questions: list[str], learning: Learning, *, dry_run: bool,
                progress: Progress) -> tuple[list[dict[str, Any]], tuple[Sentence, ...]]:
     """A row a question, and what else must be said; traffic is labelled anew where anything is learned."""
+    force, seed = learning.force or bool(learning.tune), learning.seed
     print_, fresh = _what_is_fresh(shop, questions, force)
     said: tuple[Sentence, ...] = ()
     if not dry_run and len(fresh) < len(questions):

@@ -103,7 +103,7 @@ def test_a_model_that_is_learned_elsewhere_is_taken_up_and_no_request_is_dropped
     asking = threading.Thread(target=ask)
     asking.start()
     try:
-        learn.learn(Shop.open(learned_shop.path), force=True)
+        learn.learn(Shop.open(learned_shop.path), learning=learn.Learning(force=True))
         version = Shop.open(learned_shop.path).manifest.version
         until(lambda: server.http.get("/readyz").json()["version"] >= version)
     finally:

@@ -1,14 +1,16 @@
 """A network's words: what it learned of order, that the newest step counts, and that its reasons are real ones."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from shopkeeper.errors import MissingExtra
+from shopkeeper.errors import BadInput, MissingExtra
 from shopkeeper.recommend.methods import sequence
 from shopkeeper.recommend.methods.base import DAY, Histories, Interactions
 from shopkeeper.recommend.methods.sequence import SequenceNetwork, SequenceParams, mixed
+from shopkeeper.represent.settings import NetworkParams, TrainingParams
 
 ITEMS = 24
 SETTING = SequenceParams(width=16, layers=1, heads=2, window=20, epochs=12, rate=8e-3, skip=0.05)
@@ -103,3 +105,19 @@ def test_a_network_goes_on_from_an_earlier_one_though_items_have_moved(fitted):
     warm = SequenceNetwork(short).from_earlier(fitted, rows).fit(log, 100 * DAY, short)
 
     assert warm.top(walk(4, 5, 6), 3 * DAY, 1)[0][0, 0] == 7
+
+
+def test_a_setting_is_one_record_whose_parts_are_the_networks_and_the_trainings_own():
+    params = SequenceParams(network="gru", width=12, epochs=3, warm=0.2)
+    before = {"network": "gru", "width": 12, "layers": 2, "heads": 4, "kernel": 5, "window": 100, "dropout": 0.2,
+              "objective": "softmax", "negatives": 1024, "epochs": 3, "judge": 5, "patience": 0, "steps": 9600,
+              "rate": 0.002, "decay": 0.0, "skip": 0.1, "turned": 0.0, "average": 0.999, "most": 2_000_000,
+              "timed": True, "seed": 0}  # as earlier versions wrote it
+
+    assert params.shape() == NetworkParams(network="gru", width=12, window=100)
+    assert params.training() == TrainingParams(epochs=3, negatives=1_024, warm=0.2)
+    assert SequenceParams(**before) == replace(params, warm=0.1)
+    with pytest.raises(BadInput, match="width 15 is no multiple"):
+        SequenceParams(width=15)
+    with pytest.raises(BadInput, match="rate is 7"):
+        SequenceParams(rate=7)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from shopkeeper.asking import Progress, silent
 from shopkeeper.errors import MissingExtra
-from shopkeeper.recommend.methods.base import Arrays, Because, Floats, Histories, Interactions, Meta
+from shopkeeper.recommend.methods.base import Arrays, Because, Floats, Histories, Interactions, Meta, checked
 from shopkeeper.recommend.methods.dense import Dense
 from shopkeeper.recommend.methods.popular import counted
 from shopkeeper.represent.sequences import PAD, Sequences, gap_codes, held_out
@@ -28,6 +28,7 @@ _NAMED = 20        # different items of a history, the newest, that are tried as
 _WHOLE = 20_000    # items up to which the softmax runs over all
 _SOME = 4_000      # people whose last step judges the training
 Codes = npt.NDArray[Any]
+Part = TypeVar("Part", NetworkParams, TrainingParams)
 
 
 def can_train() -> bool:
@@ -35,45 +36,42 @@ def can_train() -> bool:
     return find_spec("torch") is not None
 
 
-@dataclass(frozen=True)
-class SequenceParams:
-    """One setting: a network's shape and its training, as in `represent.settings`.
+@dataclass(frozen=True, kw_only=True)
+class SequenceParams(NetworkParams, TrainingParams):
+    """One setting: a network's shape and its training, smaller by default than `represent.settings` has them.
 
     A `softmax` is sampled where there are more than 20,000 items.
-    `most`: steps that are learned from in all, every pass counted. `timed`: whether times are read. `seed`: of every
-    random choice.
+
+    Attributes:
+        most: Steps that are learned from in all, every pass counted.
+        timed: Whether times are read.
+        seed: Of every random choice.
     """
 
-    network: str = "transformer"
     width: int = 64
-    layers: int = 2
-    heads: int = 4
-    kernel: int = 5
     window: int = 100
-    dropout: float = 0.2
-    objective: str = "softmax"
     negatives: int = 1_024
     epochs: int = 12
-    judge: int = 5
-    patience: int = 0
-    steps: int = 9_600
-    rate: float = 2e-3
-    decay: float = 0.0
-    skip: float = 0.1
-    turned: float = 0.0
-    average: float = 0.999
     most: int = 2_000_000
     timed: bool = True
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        NetworkParams.__post_init__(self)
+        TrainingParams.__post_init__(self)
+        checked(self, {"most": (1, 10**12), "seed": (0, 2**31)})
+
     def shape(self) -> NetworkParams:
         """Of the network."""
-        return NetworkParams(**{name: getattr(self, name) for name in NetworkParams.__dataclass_fields__})
+        return _part(self, NetworkParams)
 
     def training(self) -> TrainingParams:
         """The training."""
-        return TrainingParams(**{name: getattr(self, name) for name in TrainingParams.__dataclass_fields__
-                                 if hasattr(self, name)})
+        return _part(self, TrainingParams)
+
+
+def _part(params: SequenceParams, kind: type[Part]) -> Part:
+    return kind(**{one.name: getattr(params, one.name) for one in fields(kind)})
 
 
 class SequenceNetwork:
