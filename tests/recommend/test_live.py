@@ -14,9 +14,10 @@ from shopkeeper.errors import BadInput, MissingTable, UnknownName
 from shopkeeper.learn import learn
 from shopkeeper.recommend import Rules, inputs
 from shopkeeper.recommend.exposures import Exposures
-from shopkeeper.recommend.live import LiveDesk, LiveSettings
+from shopkeeper.recommend.live import LiveDesk, LiveSettings, came_since
 from shopkeeper.recommend.memory import Bounds
 from shopkeeper.shop import Shop
+from shopkeeper.warehouse.manifest import Manifest, Segment
 
 TIGHT = LiveSettings(bounds=Bounds(lines=1_500, person_lines=40, cached_lines=300))
 RULES = (None, Rules(exclude_bought=True, max_per_category=1, price_max=20.0, pin=("i-000003", "zz")))
@@ -86,6 +87,42 @@ def test_the_answer_is_that_of_the_question_after_posting_folding_and_refreshing
     served.live.refresh(served.view())
     assert different(served, who) == []
     served.close()
+
+
+def test_who_was_active_longest_ago_is_let_go_when_lines_are_too_many_and_answered_as_before(small, copy_of):
+    shop = copy_of(small)
+    full = Served(shop)
+    lines = len(full.live._memory)
+    full.close()
+    served = Served(shop, LiveSettings(bounds=Bounds(lines=lines, cached_lines=300)))
+    chance, items = random.Random(5), [f"i-{number:06d}" for number in range(60)]
+    who = [f"p{number}" for number in (0, 6, 18)] + known(served.view(), 60)
+    assert served.live._memory.whole
+
+    served.post(*some_events(chance, served.now, lines // 9, items))
+    served.fold()
+
+    assert not served.live._memory.whole
+    assert lines // 2 < len(served.live._memory) <= lines
+    assert different(served, who) == []
+    served.post(*some_events(chance, served.now + 1, 60, items))
+    served.fold()
+    assert different(served, who) == []
+    served.close()
+
+
+def test_what_came_beside_a_merging_of_segments_is_still_known():
+    def manifest(*segments):
+        return Manifest(segments=tuple(Segment(file, rows, rows, 0, 1, brought) for file, rows, brought in segments))
+
+    before = manifest(("a", 10, "import"), ("b", 20, "fold-1"))
+    for after, came in ((manifest(("a", 10, "import"), ("b", 20, "fold-1"), ("c", 5, "fold-2")), ["c"]),
+                        (manifest(("m", 30, "compacted-1"), ("c", 5, "fold-2")), ["c"]),
+                        (manifest(("m", 30, "compacted-1")), []),
+                        (manifest(("m", 35, "compacted-1"), ("d", 7, "fold-3")), None),
+                        (manifest(("b", 20, "fold-1")), None)):
+        assert came_since(after, before) == (None if came is None else [one for one in after.segments
+                                                                        if one.file in came])
 
 
 def _order(answer):

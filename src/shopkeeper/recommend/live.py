@@ -38,7 +38,7 @@ from shopkeeper.shop import Shop
 from shopkeeper.warehouse import clock
 from shopkeeper.warehouse.engine import Engine
 from shopkeeper.warehouse.identity import FACTS as JOINS
-from shopkeeper.warehouse.manifest import Manifest
+from shopkeeper.warehouse.manifest import Manifest, Segment
 from shopkeeper.words import Sentence, put, say
 
 __all__ = ["LiveDesk", "LiveSettings", "Shown"]
@@ -423,14 +423,20 @@ def _part_of(arm: Arm) -> tuple[Sentence, ...]:
                 "is what the experiment finds out.", name=arm.experiment, arm=arm.treatment, method=arm.method),)
 
 
-def _fresh(shop: Shop, before: Manifest) -> Engine | None:
-    """An engine over exactly the segments that hold what came since; None where that cannot be told from the names."""
-    old, new = ({one.file: one for one in manifest.segments} for manifest in (before, shop.manifest))
+def came_since(now: Manifest, before: Manifest) -> list[Segment] | None:
+    """The segments that hold what came between two versions of a shop; None where that cannot be told."""
+    old, new = ({one.file: one for one in manifest.segments} for manifest in (before, now))
     added = [one for file, one in new.items() if file not in old]
     gone = [one for file, one in old.items() if file not in new]
-    if gone and sum(one.rows for one in added) != sum(one.rows for one in gone):
+    if sum(one.rows for one in added if one.merged) != sum(one.rows for one in gone):
         return None
-    return type(shop.engine)(shop.path, replace(shop.manifest, segments=() if gone else tuple(added)))
+    return [one for one in added if not one.merged]
+
+
+def _fresh(shop: Shop, before: Manifest) -> Engine | None:
+    """An engine over exactly what came since; None where that cannot be told."""
+    came = came_since(shop.manifest, before)
+    return None if came is None else type(shop.engine)(shop.path, replace(shop.manifest, segments=tuple(came)))
 
 
 def _rows(seat: _Seat, ranked: Ranked, why: list[Any] | None) -> list[dict[str, Any]]:

@@ -44,7 +44,8 @@ class Bounds:
         lines: Lines of all histories together; whoever was active last is held first.
         person_lines: Lines of one person; whoever has more is read from the log when asked about.
         cached_lines: Lines of histories that were put together, or read from the log, and may be asked about again.
-        seen_share: When more than this share of `lines` has come on top of them, all is read from the log again.
+        seen_share: When more than this share of `lines` has come on top of them, whoever was active longest ago is
+            let go.
     """
 
     lines: int = 6_000_000
@@ -142,7 +143,9 @@ class Memory:
         """
         if fresh is not None and sum(one.rows for one in fresh.manifest.segments) <= MOST_FRESH:
             self._arrived(shop, fresh)
-            if len(self._apart) <= MOST_APART and not len(self) > (1 + self.bounds.seen_share) * self.bounds.lines:
+            if len(self) > (1 + self.bounds.seen_share) * self.bounds.lines:
+                self._let_go()
+            if len(self._apart) <= MOST_APART:
                 return
         self._read_again(shop)
 
@@ -319,6 +322,22 @@ class Memory:
             self._cached -= 0 if outside is None else len(outside) + 1
             self._forget(person)
 
+    def _let_go(self) -> None:
+        """Hold no more lines than the bounds allow: who was active longest ago is read from the log from now on."""
+        runs = self._runs
+        people_, place = np.unique(np.concatenate([run.people for run in runs]), return_inverse=True)
+        n = np.bincount(place, np.concatenate([np.diff(run.indptr) for run in runs])).astype(np.int64)
+        last = np.full(len(people_), np.iinfo(np.int64).min)
+        np.maximum.at(last, place, np.concatenate([run.when[run.indptr[1:] - 1] for run in runs]))
+        kept = people_[_fitting(n, last, self.bounds)]
+        runs = tuple(run.of_some(kept) for run in runs)
+        with self._lock:
+            self._runs, self.whole, self._version = runs, False, self._version + 1
+            for customer, visitors in self._also.items():  # some of their lines may be gone
+                self._apart.update((customer, *visitors))
+                self._forget(customer)
+            self._also.clear()
+
     def _read_again(self, shop: Shop) -> None:
         """Read everything anew; what the log has is no longer kept beside it."""
         runs, whole = self._read(shop)
@@ -426,9 +445,13 @@ def _lines(engine: Engine, expression: Any) -> dict[str, list[Line]]:
 
 def _chosen(table: pa.Table, bounds: Bounds) -> tuple[Any, bool]:
     """The people to hold, ascending: those with few enough lines, the lately active first. And whether that is all."""
-    n = table["n"].to_numpy()
-    order = np.argsort(-table["last"].cast(pa.int64()).to_numpy(), kind="stable")
+    rows = _fitting(table["n"].to_numpy(), table["last"].cast(pa.int64()).to_numpy(), bounds)
+    names = table["person"].combine_chunks().take(pa.array(rows))
+    return names.take(pc.sort_indices(names)), len(rows) == len(table)
+
+
+def _fitting(n: npt.NDArray[np.int64], last: npt.NDArray[np.int64], bounds: Bounds) -> npt.NDArray[np.int64]:
+    """Rows (ascending) of the people who fit, by their numbers of lines and the times of their last, latest first."""
+    order = np.argsort(-last, kind="stable")
     order = order[n[order] <= bounds.person_lines]
-    order = order[np.cumsum(n[order]) <= bounds.lines]
-    names = table["person"].combine_chunks().take(pa.array(np.sort(order)))
-    return names.take(pc.sort_indices(names)), len(order) == len(n)
+    return np.sort(order[np.cumsum(n[order]) <= bounds.lines])

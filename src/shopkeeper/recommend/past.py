@@ -159,6 +159,19 @@ class Past:
         person = np.repeat(place[first:last], np.diff(self.indptr[first:last + 1])).astype(np.int32)
         return Lines(person, self.item[part], self.when[part], self.weight[part], self._given(part))
 
+    def of_some(self, people: npt.NDArray[Any]) -> Past:
+        """The histories of these people only (q,), ascending; who is not here stays away."""
+        at = np.searchsorted(people, self.people)
+        held = people[np.minimum(at, len(people) - 1)] == self.people if len(people) else np.zeros(len(at), bool)
+        counts = np.diff(self.indptr)
+        lines = np.repeat(held, counts)
+        basket = self.basket[lines]
+        used, place = np.unique(basket[basket >= 0], return_inverse=True)
+        basket[basket >= 0] = place
+        indptr = np.concatenate([[0], np.cumsum(counts[held])]).astype(np.int64)
+        return Past(self.people[held], indptr, self.item[lines], self.when[lines], self.weight[lines], basket,
+                    self.given.take(pa.array(used)))
+
     def _given(self, part: slice) -> Any:
         basket = self.basket[part]
         return self.given.take(pa.array(np.maximum(basket, 0), mask=basket < 0))

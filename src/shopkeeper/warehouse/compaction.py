@@ -28,7 +28,7 @@ from shopkeeper.errors import Damaged
 from shopkeeper.events.pseudonyms import VAULT, Keys, seal, unseal
 from shopkeeper.warehouse import index
 from shopkeeper.warehouse.engine import parquet
-from shopkeeper.warehouse.manifest import IndexRun, Manifest, Segment
+from shopkeeper.warehouse.manifest import MERGED, IndexRun, Manifest, Segment
 from shopkeeper.warehouse.segments import DAY, SEGMENT_ROWS, Cutter, finished
 from shopkeeper.warehouse.store import Store, Writer, checksum, damage, durable_write, make_folder
 from shopkeeper.warehouse.tables import QUARANTINE, STORED
@@ -46,7 +46,7 @@ SKIPPED = 1 << 16      # rows of a row group, which the engine skips where none 
 OPENING = 50_000       # rows that could be read while a segment is opened
 WEEK = 7               # days of the question that segments are cut for
 BINS = 400             # places at which a cut is thought of
-NAME = "compacted-"    # how the names of merged files, and their imports, begin
+NAME = MERGED
 
 T = TypeVar("T")
 
@@ -130,7 +130,7 @@ def _wide(manifest: Manifest) -> tuple[Segment, ...]:
     ends = np.array([(segment.first, segment.last) for segment in manifest.segments], np.int64).reshape(-1, 2)
     chosen, rows = [], 0
     for segment in manifest.segments:
-        if segment.last - segment.first <= WIDE or segment.import_id.startswith(NAME):
+        if segment.last - segment.first <= WIDE or segment.merged:
             continue
         within = int(((ends[:, 0] >= segment.first) & (ends[:, 1] <= segment.last)).sum()) - 1
         if within >= CROWD and rows + segment.rows <= MOST_ROWS:

@@ -17,6 +17,7 @@ from shopkeeper.errors import Damaged, NotAShop
 from shopkeeper.words import say
 
 FORMAT = 1
+MERGED = "compacted-"  # how the imports of merged segments, and the names of other merged files, begin
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,11 @@ class Segment:
     first: int
     last: int
     import_id: str
+
+    @property
+    def merged(self) -> bool:
+        """Whether it holds rows of other segments, written again, and no new ones."""
+        return self.import_id.startswith(MERGED)
 
 
 @dataclass(frozen=True)

@@ -158,7 +158,7 @@ def _table(manifest: Manifest, entry: Import) -> str:
 
 def _holds(root: Path, segment: Segment, import_id: str) -> bool:
     """Whether a segment has rows of an import."""
-    if not segment.import_id.startswith(NAME):
+    if not segment.merged:
         return owner(segment.import_id) == import_id
     batches = _batches(root / segment.file, ["import_id"])
     return any(_of(batch.column("import_id"), import_id).any() for batch in batches)
@@ -217,7 +217,7 @@ class _Undo:
                 segments.append(segment)
                 continue
             self._note(segment, gone)
-            if segment.import_id.startswith(NAME):
+            if segment.merged:
                 cut = Kept(self.root, self.folder, f"{self.name}-{holding[segment]}")
                 segments += cut.all(self._others(segment.file, STORED))
         manifest = replace(manifest, segments=tuple(segments))
