@@ -227,7 +227,7 @@ def _before(shop: Shop, question: str) -> Any:
         there = desk(shop, question)
     except Damaged:
         return None
-    return recommend_trials.Served(there.fitted, there.things)
+    return recommend_trials.Served(there.fitted, there.things, there.arrivals)
 
 
 def _kept(shop: Shop, log: Any, question: str, fit: Any, seed: int) -> dict[str, Any] | None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from shopkeeper.errors import BadInput
-from shopkeeper.represent.content import marked, marks, nearest
+from shopkeeper.represent.content import described, marked, marks, nearest, of_kind
 
 
 def test_the_marks_of_an_item_are_its_path_its_brand_and_its_price_among_its_kind():
@@ -51,3 +51,14 @@ def test_texts_have_half_the_say_and_must_be_of_the_same_items():
     assert like.tolist() == pytest.approx([cosine[0] / (cosine[0] + 1), 1 / (cosine[0] + 1)])
     with pytest.raises(BadInput, match="2 text vectors for 3 items"):
         nearest(matrix[:1], matrix[1:], keep=2, power=1.0, texts=(texts[:1], texts[:1]))
+
+
+def test_words_count_where_two_items_share_them_and_each_kind_of_mark_is_found():
+    found = described(["Blue train 7", "Red train 8", None], ["Toys > Trains", "Toys", None], ["Acme", None, "Acme"],
+                      [3.0, np.nan, np.nan])
+
+    assert of_kind(found, "word") == [["word:train"], ["word:train"], []]
+    assert of_kind(found, "top") == [["category:Toys"], ["category:Toys"], []]
+    assert of_kind(found, "category") == [["category:Toys > Trains"], ["category:Toys"], []]
+    assert of_kind(found, "brand") == [["brand:Acme"], [], ["brand:Acme"]]
+    assert of_kind(found, "tier") == [["0"], [], []]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from shopkeeper.recommend.inputs import last_prices
+from shopkeeper.recommend.inputs import Listing, last_prices
 from shopkeeper.recommend.rules import Shelf
 from shopkeeper.shop import Shop
 from shopkeeper.warehouse.engine import Engine
@@ -110,6 +110,15 @@ class Catalogue:
         if price is not None:
             return price
         return (self._seen or {}).get(item, (0, np.nan))[1]
+
+    def listing(self) -> Listing | None:
+        """The items table as it is now; None where there is none. Equal to `inputs.read_listing` but for the order."""
+        if "items" not in self.tables:
+            return None
+        rows = [*self._listed.values(), _NOTHING]
+        title, category, brand = (np.asarray([one[place] for one in rows], dtype=object)[:-1] for place in range(3))
+        price = np.asarray([np.nan if one.price is None else one.price for one in rows], dtype=np.float64)[:-1]
+        return Listing(list(self._listed), title, category, brand, price)
 
     def shelf(self, ids: Sequence[str]) -> tuple[Shelf, npt.NDArray[Any]]:
         """What is known of these items, and their titles; equal to `inputs.read_shelf`."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import ibis
@@ -19,6 +20,7 @@ from shopkeeper.events.schema import SERVICE
 from shopkeeper.events.sessions import sessions_of
 from shopkeeper.recommend.methods.base import DAY, Histories, Interactions
 from shopkeeper.recommend.rules import Shelf
+from shopkeeper.represent.content import described
 from shopkeeper.represent.vocabulary import Vocabulary
 from shopkeeper.shop import Shop
 from shopkeeper.warehouse.engine import Engine, moment
@@ -29,6 +31,35 @@ from shopkeeper.words import say
 # How much one event says about what a person wants, by the role of its kind.
 WEIGHTS: Mapping[str, float] = {"interest": 0.2, "intent": 0.6, "conversion": 1.0}
 FEW = ("event_id", "event", "ts", "customer_id", "anonymous_id", "session_id", "order_id", "item_id")  # `few` looks at
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What the items table says, (t,) each: ids, title, category, brand (None where nothing), price (NaN)."""
+
+    ids: list[str]
+    title: npt.NDArray[Any]
+    category: npt.NDArray[Any]
+    brand: npt.NDArray[Any]
+    price: npt.NDArray[np.float64]
+
+    @cached_property
+    def place(self) -> dict[str, int]:
+        """Item id -> its row here."""
+        return {item: row for row, item in enumerate(self.ids)}
+
+    @cached_property
+    def told(self) -> npt.NDArray[np.bool_]:
+        """(t,) whether a title, a category or a brand is known."""
+        return np.asarray([bool(one or other or third) for one, other, third
+                           in zip(self.title, self.category, self.brand, strict=True)], dtype=bool)
+
+    def marks(self, ids: Sequence[str]) -> list[list[str]]:
+        """The marks of these items (`represent.content.described`); of one that is not listed none."""
+        at = [self.place.get(item, -1) for item in ids]
+        title, category, brand = ([*column.tolist(), None] for column in (self.title, self.category, self.brand))
+        return described([title[row] for row in at], [category[row] for row in at], [brand[row] for row in at],
+                         np.append(self.price, np.nan)[np.asarray(at, dtype=np.int64)])
 
 
 @dataclass(frozen=True)
@@ -46,6 +77,7 @@ class Log:
         codes: (n_items,) the category that an item is compared in, -1 where it has none; None where the items table
             knows too few.
         timezone: IANA zone in which days are named.
+        listing: What the items table says; None where there is none.
     """
 
     customers: Vocabulary
@@ -56,6 +88,7 @@ class Log:
     now: int
     codes: npt.NDArray[np.int64] | None = None
     timezone: str = "UTC"
+    listing: Listing | None = None
 
     def turned(self) -> Log:
         """Items in the place of customers and customers in the place of items."""
@@ -129,7 +162,7 @@ def read_log(shop: Shop) -> Log:
     strongest = made.weight.max()
     role = next(role for role, value in WEIGHTS.items() if np.float32(value) == strongest)
     return Log(customers, items, made, made.weight >= strongest, role, shop.now(),
-               read_codes(shop, np.asarray(items.ids(), dtype=object)), shop.config.timezone)
+               read_codes(shop, np.asarray(items.ids(), dtype=object)), shop.config.timezone, read_listing(shop))
 
 
 def empty_log(shop: Shop) -> UnknownName:
@@ -348,6 +381,16 @@ def read_listed(shop: Shop, ids: npt.NDArray[Any]) -> tuple[Any, Any, Any, npt.N
     title, category, brand = (np.asarray(table[name].combine_chunks().take(at).to_pylist(), dtype=object)
                               for name in ("title", "category", "brand"))
     return title, category, brand, _floats(table["price"].combine_chunks().take(at))
+
+
+def read_listing(shop: Shop) -> Listing | None:
+    """The items table; None where there is none."""
+    if not shop.engine.has("items"):
+        return None
+    table = shop.engine.run(shop.engine.table("items").select("item_id", "title", "category", "brand", "price"))
+    title, category, brand = (np.asarray([*table[name].to_pylist(), None], dtype=object)[:-1]
+                              for name in ("title", "category", "brand"))
+    return Listing(table["item_id"].to_pylist(), title, category, brand, _floats(table["price"].combine_chunks()))
 
 
 def read_seen_prices(engine: Engine, events: Any,

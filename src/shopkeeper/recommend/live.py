@@ -24,7 +24,7 @@ from shopkeeper.events.pseudonyms import GUEST, pseudonym
 from shopkeeper.evidence import NotLearned
 from shopkeeper.recommend.assignment import INSTALLED, PLAIN, QUESTION, Experiment, running
 from shopkeeper.recommend.catalogue import Catalogue, Change
-from shopkeeper.recommend.desk import Desk, desk, plain_desk
+from shopkeeper.recommend.desk import Desk, desk, plain_desk, with_new
 from shopkeeper.recommend.exposures import MARK, Arm, Exposures, Shown, exposure, new_id
 from shopkeeper.recommend.inputs import WEIGHTS, empty_log, names_of
 from shopkeeper.recommend.memory import Bounds, Memory
@@ -113,6 +113,7 @@ class _Seat:
         rows: (codes,) the row of each item code of the memory, -1 where the desk does not know it.
         codes: (n_items,) the code of each of its things.
         catalogue: What the shelf was laid out from.
+        learned: The desk without new items, where there is such a one.
         evidence: Language -> the evidence as JSON.
     """
 
@@ -122,6 +123,7 @@ class _Seat:
     rows: npt.NDArray[np.int64]
     codes: npt.NDArray[np.int64]
     catalogue: Catalogue
+    learned: Desk | None = None
     evidence: dict[str, msgspec.Raw] = field(default_factory=dict)
 
     def over(self, made: Made) -> Histories:
@@ -344,11 +346,15 @@ class LiveDesk:
             self._serving = (experiment, arms, seats)
 
     def _learned(self, source: Source, before: _Seat | Refusal | None) -> _Seat | Refusal:
+        if isinstance(before, _Seat) and before.catalogue is self._catalogue:
+            return self._seated(before.desk, before)
         try:
-            found = before.desk if isinstance(before, _Seat) else desk(self._shop, QUESTION, source[0])
+            there = before.learned if isinstance(before, _Seat) else None
+            learned = there or desk(self._shop, QUESTION, source[0])
         except Refusal as refusal:  # whoever asks gets it
             return refusal
-        return self._seated(found, before if isinstance(before, _Seat) else None)
+        found = with_new(learned, self._catalogue.listing, self._now)
+        return replace(self._seated(found, before if isinstance(before, _Seat) else None), learned=learned)
 
     def _seated(self, found: Desk, before: _Seat | None) -> _Seat:
         """A desk with its shelf; the shelf of before is taken over where nothing of it has changed."""
@@ -441,11 +447,11 @@ def _fresh(shop: Shop, before: Manifest) -> Engine | None:
 
 def _rows(seat: _Seat, ranked: Ranked, why: list[Any] | None) -> list[dict[str, Any]]:
     """The rows of the answer as plain data."""
-    shelf, method, price = seat.shelf, seat.desk.fitted.name, seat.shelf.price
+    shelf, price = seat.shelf, seat.shelf.price
     found: list[dict[str, Any]] = [
         {"rank": place, "item_id": shelf.ids[row], "title": seat.titles[row], "category": shelf.category[row],
          "price": None if price[row] != price[row] else round(float(price[row]), 4), "score": ranked.score.get(row),
-         "method": method} for place, row in enumerate(ranked.rows, 1)]
+         "method": seat.desk.method(row)} for place, row in enumerate(ranked.rows, 1)]
     for line, some in zip(found, why or (), strict=False):
         line["because"] = [{**one, "last": (_EPOCH + timedelta(microseconds=one["last"])).isoformat()} for one in some]
     return found

@@ -26,8 +26,9 @@ from shopkeeper.recommend.answers import (
     Trials,
     Vectors,
 )
+from shopkeeper.recommend.arrivals import Arrivals
 from shopkeeper.recommend.calibration import LATELY, features, of_histories
-from shopkeeper.recommend.desk import Desk, desk, is_later, trial_of
+from shopkeeper.recommend.desk import Desk, arrivals_of, desk, is_later, trial_of, with_new
 from shopkeeper.recommend.methods.base import Histories, ItemSets
 from shopkeeper.recommend.points import decomposed, network_of, on_a_map, represented
 from shopkeeper.recommend.ranking import (
@@ -57,7 +58,9 @@ def next_items(shop: Shop, customer: str, *, n: int = 10, rules: Rules | None = 
         rules: What to leave out, put first or limit.
 
     Returns:
-        Items, best first. Somebody whom the log does not know gets the popular items, and the answer says so.
+        Items, best first. Somebody whom the log does not know gets the popular items, and the answer says so. Items
+        that nobody had to do with yet are ranked by what they are like, where a trial found that lists lose nothing by
+        it; their method is `newcomers`.
 
     Raises:
         BadInput: `n` is less than 1, or a rule makes no sense.
@@ -68,7 +71,7 @@ def next_items(shop: Shop, customer: str, *, n: int = 10, rules: Rules | None = 
     3
     """
     at_least_one(n)
-    found = desk(shop, "recommend.next_items")
+    found = with_new(desk(shop, "recommend.next_items"), lambda: inputs.read_listing(shop), shop.now())
     history, person = inputs.read_history(shop, customer)
     histories = history.over(found.things)
     said = about_history(customer, person, len(history.when), histories)
@@ -235,23 +238,32 @@ def evidence(shop: Shop) -> Trials:
         shop: An opened shop; only read.
 
     Returns:
-        A row for each question and method; a question that has not been learned has none.
+        A row for each question and method; a question that has not been learned has none. Where new items were tried,
+        a row for each way of ordering them.
     """
     trials = {name: trial_of(model) for name in QUESTIONS
               if (model := shop.installed(name)) is not None and not is_later(shop, model)}
+    arrivals = _of_new_items(shop) if "recommend.next_items" in trials else None
+    among = {} if arrivals is None else {"recommend.next_items (new items)": arrivals.among}
     lines = [{"question": name.split(".")[1], "method": row.name, "metric": trial.setup.metric,
               "value": row.mean.estimate, "low": row.mean.low, "high": row.mean.high, "wins": row.name == trial.winner}
-             for name, trial in trials.items() for row in trial.rows]
+             for name, trial in {**trials, **among}.items() for row in trial.rows]
     schema = pa.schema([("question", pa.string()), ("method", pa.string()), ("metric", pa.string()),
                         ("value", pa.float64()), ("low", pa.float64()), ("high", pa.float64()), ("wins", pa.bool_())])
     said = tuple(say("{question}: {trial}", question=name.split(".")[1], trial=trial.sentence())
                  for name, trial in trials.items())
+    said += () if arrivals is None else (arrivals.sentence(),)
     if not trials:
         said = (say("nothing has been learned yet: shopkeeper learn {path}", path=str(shop.path)),)
     main = trials.get("recommend.next_items")
     return Trials(title=say("How we know"), table=pa.Table.from_pylist(lines, schema=schema), notes=said,
                   evidence=main or ExactCount(say("trials"), len(trials)), method="trial",
                   asked={"question": "recommend.evidence"})
+
+
+def _of_new_items(shop: Shop) -> Arrivals | None:
+    model = shop.installed("recommend.next_items")
+    return None if model is None else arrivals_of(model)
 
 
 @dataclass(frozen=True)
@@ -316,7 +328,7 @@ def _items_table(found: Desk, shelf: Shelf, titles: npt.NDArray[Any], ranked: Ra
     return pa.table({
         "rank": list(range(1, len(rows) + 1)), "item_id": [shelf.ids[row] for row in rows],
         "title": [titles[row] for row in rows], "category": [shelf.category[row] for row in rows], "price": price,
-        "score": [ranked.score.get(row) for row in rows], "method": [found.fitted.name] * len(rows),
+        "score": [ranked.score.get(row) for row in rows], "method": [found.method(row) for row in rows],
         "because": pa.array(why, pa.list_(BECAUSE))}, schema=ITEMS)
 
 

@@ -77,7 +77,16 @@ def rank(found: Desk, shelf: Shelf, histories: Histories, wanted: Wanted) -> Ran
     rows, held = _picked(found, histories, wanted, shelf, (keep, order, score))
     removed = {**removed, **held}
     return Ranked(rows, score, len(shelf.ids) if keep is None else int(keep.sum()), removed,
-                  (*more, *notes(removed), *_about_pins(rules, shelf), *idle))
+                  (*more, *notes(removed), *_about_pins(rules, shelf), *idle, *_about_new(found, rows)))
+
+
+def _about_new(found: Desk, rows: list[int]) -> tuple[Sentence, ...]:
+    """What must be said of new items among those that are named."""
+    new = [row for row in rows if row in found.new]
+    if not new or found.arrivals is None:
+        return ()
+    return (say("new, and known only by what they are like: {items}; {how}", how=found.arrivals.sentence(),
+                items=", ".join(found.things.ids(new))),)
 
 
 def about_history(customer: str, person: str, lines: int, known: Histories) -> tuple[Sentence, ...]:

@@ -21,6 +21,7 @@ from shopkeeper.errors import BadInput, TooLittleHistory
 from shopkeeper.evidence import metrics
 from shopkeeper.evidence.splits import TimeSplit, rolling_origins
 from shopkeeper.evidence.trial import Scores, Setup, Trial, ladder
+from shopkeeper.recommend.arrivals import Arrivals, tried
 from shopkeeper.recommend.calibration import calibrated
 from shopkeeper.recommend.cases import Cases, active_people, alike_things, baskets, next_things, repeated_share
 from shopkeeper.recommend.inputs import Log
@@ -283,21 +284,28 @@ def learn(log: Log, question: str, *, seed: int = 0, progress: Progress = silent
     arrays, meta = fitted.state()
     ids = {f"vocabulary.{name}": array for name, array in log.items.state().items()}
     state = {f"method.{name}": array for name, array in arrays.items()}
-    stated = None
+    stated = arrivals = None
     if question == STATED:
+        progress.start(say("how new items are ranked"), None)
+        arrivals = tried(log, (ran.winner.method, ran.winner.params), ran.origins,
+                         lambda split: CONTESTS[question].cases(log, split, seed, TO_CHOOSE, repeats=ran.repeats),
+                         before=None if before is None else before.arrivals, seed=seed)
         progress.start(say("how likely what is recommended is taken"), None)
         stated = calibrated(log, ran.winner.method, ran.winner.params, ran.origins, repeats=ran.repeats, seed=seed)
-    return Fit(ran.trial, ran.winner.method.name, {**state, **ids},
-               {"method": meta, "repeats": ran.repeats, "role": log.role,
+    of_new, about_new = ({}, None) if arrivals is None else arrivals.state()
+    return Fit(ran.trial, ran.winner.method.name,
+               {**state, **ids, **{f"arrivals.{name}": array for name, array in of_new.items()}},
+               {"method": meta, "repeats": ran.repeats, "role": log.role, "arrivals": about_new,
                 "chances": None if stated is None else stated.to_dict()}, ran.winner.params)
 
 
 @dataclass(frozen=True)
 class Served:
-    """What is installed: a fitted method, and the items that its rows are."""
+    """What is installed: a fitted method, the items that its rows are, and what was learned of new ones."""
 
     fitted: Any
     things: Vocabulary
+    arrivals: Arrivals | None = None
 
 
 def warmed(method: Method, before: Served | None, log: Log) -> Method:

@@ -1,7 +1,8 @@
-"""What an item is made of, as marks and as likeness: category path, brand, price band, texts; no event is needed."""
+"""What an item is made of, as marks and as likeness: category path, brand, price band, words; no event is needed."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
@@ -10,9 +11,10 @@ import numpy.typing as npt
 from scipy import sparse
 
 from shopkeeper.errors import BadInput
+from shopkeeper.represent.text import terms
 from shopkeeper.words import say
 
-__all__ = ["marked", "marks", "nearest"]
+__all__ = ["described", "marked", "marks", "nearest", "of_kind"]
 
 Texts: TypeAlias = "Sequence[str | None] | npt.NDArray[Any]"
 
@@ -34,15 +36,56 @@ def marks(category: Texts, brand: Texts, price: npt.ArrayLike) -> list[list[str]
     prices = np.asarray(price, dtype=np.float64)
     band = np.full(len(prices), -1, dtype=np.int64)
     paths = [" > ".join(_steps(one)) for one in category]
-    for path in dict.fromkeys(paths):
-        rows = np.flatnonzero(np.asarray([one == path for one in paths]) & np.isfinite(prices))
+    of_path: dict[str, list[int]] = {}
+    for row in np.flatnonzero(np.isfinite(prices)).tolist():
+        of_path.setdefault(paths[row], []).append(row)
+    for rows in of_path.values():
         below = np.searchsorted(np.sort(prices[rows]), prices[rows])
-        band[rows] = below * _BANDS // max(1, len(rows))
+        band[rows] = below * _BANDS // len(rows)
     found = []
     for path, name, cost, third in zip(paths, brand, prices, band.tolist(), strict=True):
         steps = _steps(path)
         found.append([*(f"category:{' > '.join(steps[:at + 1])}" for at in range(len(steps))),
                       *([f"brand:{name}"] if name else []), *([f"price:{path}:{third}"] if np.isfinite(cost) else [])])
+    return found
+
+
+def described(title: Texts, category: Texts, brand: Texts, price: npt.ArrayLike) -> list[list[str]]:
+    """The marks of each item and the words of its title; a word that only one of these items has says nothing.
+
+    Args:
+        title: (n,) None where there is none.
+        category, brand, price: As of `marks`.
+
+    >>> described(["Blue train", "Red train"], ["Toys", None], [None, None], [float("nan")] * 2)
+    [['category:Toys', 'word:train'], ['word:train']]
+    """
+    words = [sorted(set(terms(one or ""))) for one in title]
+    times = Counter(word for one in words for word in one)
+    return [[*mine, *(f"word:{word}" for word in said if times[word] > 1)]
+            for mine, said in zip(marks(category, brand, price), words, strict=True)]
+
+
+def of_kind(lists: Iterable[Sequence[str]], kind: str) -> list[list[str]]:
+    """Of each item's marks those of one kind.
+
+    Args:
+        lists: What `marks` or `described` gave.
+        kind: `top` (the first step of the category path), `category` (the whole path), `brand`, `tier` (the price band,
+            whatever the category) or `word`.
+
+    >>> of_kind([["category:Toys", "category:Toys > Trains", "price:Toys > Trains:2"]], "tier")
+    [['2']]
+    """
+    found = []
+    for one in lists:
+        path = [mark for mark in one if mark.startswith("category:")]
+        if kind in ("top", "category"):
+            found.append(path[:1] if kind == "top" else path[-1:])
+        elif kind == "tier":
+            found.append([mark.rpartition(":")[2] for mark in one if mark.startswith("price:")])
+        else:
+            found.append([mark for mark in one if mark.startswith(f"{kind}:")])
     return found
 
 
