@@ -19,6 +19,7 @@ from shopkeeper.recommend.exposures import MARK
 from shopkeeper.recommend.live import LiveDesk
 from shopkeeper.shop import Shop
 from shopkeeper.warehouse.collector import Arrived
+from shopkeeper.warehouse.compaction import due
 from shopkeeper.warehouse.engine import SmallEngine
 from shopkeeper.words import Sentence
 
@@ -92,8 +93,9 @@ def live(service: Service) -> tuple[LiveDesk, Heard]:
     def refresh(_: Shop) -> None:
         nonlocal looked
         if (service.nothing_else and heard.heard < DESK_MOST and time.monotonic() - looked[0] < DESK_EVERY
-                and looked[1] == marks[1]):
-            return  # the desk knows of it already; looking slows down the answers that are given meanwhile
+                and looked[1] == marks[1] and not due(service.shop.manifest)):
+            return  # the desk knows of it already; looking slows down the answers that are given meanwhile. Not so
+            # before a merging: of what it had not looked into by then, nobody could tell what is new
         heard.heard, looked = 0, (time.monotonic(), marks[1])
         desk.refresh(Shop.open(path, create=False, engine=SmallEngine), marks[1])
         if marks[1] == marks[0]:
