@@ -295,6 +295,9 @@ MENU: tuple[Entry, ...] = (
     Entry("customers", "profile",
           "Say what is known of one customer: interests, prices, rhythm, the next purchase, what they looked for in "
           "vain."),
+    Entry("customers", "save_segment",
+          "Save a rule as a segment, which other questions then take by its name; say first whom it holds of today."),
+    Entry("customers", "drop_segment", "Forget a segment that was saved."),
     Entry("customers", "publish",
           "Publish what each customer is worth and which segment they belong to, for other questions to use."),
     Entry("customers", "export_audience",

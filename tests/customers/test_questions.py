@@ -1,18 +1,25 @@
 """The questions over shops with a known truth: refusals by name, order, sums, rules, and what one customer is like."""
 
+import ibis
 import numpy as np
 import pytest
 
 from customers.made import buyers, events, people, shop_of
 from shopkeeper import customers, learn
 from shopkeeper.customers import inputs, trials
+from shopkeeper.customers.grouping import segment_of
 from shopkeeper.customers.methods.base import Days
+from shopkeeper.customers.methods.features import features
 from shopkeeper.customers.methods.rfm import NAMES, Rules
+from shopkeeper.customers.reasons import worded
 from shopkeeper.errors import BadInput, MissingData, TooLittleHistory, UnknownName
 from shopkeeper.events.pseudonyms import pseudonym
 from shopkeeper.evidence.trial import Scores
 from shopkeeper.shop import Shop
+from shopkeeper.warehouse import groups
+from shopkeeper.warehouse.conditions import read
 from shopkeeper.warehouse.engine import CompilingEngine
+from shopkeeper.words import put
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +105,9 @@ def test_a_warning_says_why_and_what_stopped_means(risks):
     assert any(f"no purchase within {risks.within} days" in str(note) for note in risks.notes)
     assert {"auc", "average_precision", "calibration_error", "lead_days"} <= set(
         risks.evidence.row(risks.method).extras)
-    assert risks.chart["data"]["values"] == risks.parts["reliability"].to_pylist()
+    drawn = risks.chart["data"]["values"]
+    assert [{**row, "line": "what came"} for row in risks.parts["reliability"].to_pylist()] == drawn[:-2]
+    assert all(row["said"] == row["came"] for row in drawn[-2:])
 
 
 def test_another_horizon_than_the_learned_one_is_answered_by_the_plain_rule(shop, risks):
@@ -124,7 +133,7 @@ def test_values_add_up_over_every_division_and_the_total_lies_in_its_interval(sh
     total = groups[0]
 
     assert sum(answer.table["value"].to_pylist()) == pytest.approx(total["value"])
-    for kind in ("cohort", "channel"):
+    for kind in ("cohort", "segment", "channel"):
         mine = [row for row in groups if row["by"] == kind]
         assert sum(row["value"] for row in mine) == pytest.approx(total["value"])
         assert sum(row["customers"] for row in mine) == total["customers"] == 560
@@ -139,16 +148,30 @@ def test_a_longer_horizon_brings_more(shop):
     assert 0 < one < other
 
 
-def test_everybody_is_in_exactly_one_segment_and_the_rule_says_which(shop):
-    answer = customers.segments(shop)
-    rules = {row["segment"]: row["rule"] for row in answer.table.to_pylist()}
+def test_the_rule_of_each_segment_holds_of_its_customers_and_of_nobody_else(shop):
     log = inputs.read(shop)
-    from shopkeeper.customers.grouping import numbers, segment_of
+    of, rows = segment_of(shop, log), ibis.memtable(shop.engine.run(groups.facts(inputs.view_of(shop))))
+    for segment in customers.segments(shop).table.to_pylist():
+        condition = read(segment["rule"], groups.COLUMNS)
+        found = shop.engine.run(rows.filter(condition.holds(rows)).select("person"))["person"].to_pylist()
+        assert sorted(found) == sorted(log.ids[of == segment["segment"]])
+    assert sum(customers.segments(shop).table["customers"].to_pylist()) == 560
 
-    assert sum(answer.table["customers"].to_pylist()) == 560
-    for silent, known, purchases, money, name in list(zip(*numbers(log), segment_of(shop, log), strict=True))[:200]:
-        scope = {"silent": silent, "known": known, "purchases": purchases, "money": money}
-        assert eval(rules[name].replace(" = ", " == "), {}, scope), (name, scope)
+
+def test_a_segment_narrows_values_and_risks_to_its_customers(shop):
+    log = inputs.read(shop)
+    best = set(log.ids[segment_of(shop, log) == "best"])
+
+    values, risks = (ask(shop, n=1_000, segment="best") for ask in (customers.lifetime_value, customers.at_risk))
+
+    assert set(values.table["customer"].to_pylist()) == best
+    assert set(risks.table["customer"].to_pylist()) <= best
+    assert values.parts["groups"].to_pylist()[0]["customers"] == len(best) > 10
+    everybody = {row["name"]: row for row in customers.lifetime_value(shop).parts["groups"].to_pylist()
+                 if row["by"] == "segment"}
+    assert values.evidence.interval.estimate == pytest.approx(everybody["best"]["value"])
+    with pytest.raises(UnknownName, match="there is no segment 'x'"):
+        customers.lifetime_value(shop, segment="x")
 
 
 def test_the_edges_of_a_segment_are_where_its_rule_says():
@@ -241,3 +264,23 @@ def test_a_thin_log_is_learned_or_refused_and_still_answers(tmp_path):
     shop = shop_of(tmp_path / "shop", buyers(end=1_770_000_000_000_000))
 
     assert customers.at_risk(shop, n=5).table.num_rows == 5
+
+
+def test_every_feature_that_may_be_a_reason_has_words_in_both_languages(shop):
+    found = inputs.read(shop)
+    busy = Days(found.days.customer, found.days.day, found.days.orders, found.days.money, found.days.lines,
+                np.ones((len(found.days.day), 5)), found.days.n_customers)
+    names, x = features(busy, found.cut, np.arange(5), 28)
+
+    for name, value in zip(names, x[0].tolist(), strict=True):
+        said = worded(name, value, usual=20.0)
+        assert put(said, "zh") != put(said, "en")
+
+
+def test_the_plain_rule_names_silence_beside_the_customers_own_rhythm(shop, risks):
+    answer = customers.at_risk(shop, within=risks.within + 10, n=1)
+    row = answer.table.to_pylist()[0]
+
+    said = f"last bought {row['silent'] + 1:,} days ago, usually buys every {row['usual']:,.0f}"
+    assert answer.cells()[1][0][-1] == said
+    assert answer.cells("zh")[0][-1] == "因为"

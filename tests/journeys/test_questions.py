@@ -1,12 +1,14 @@
 """The questions: what adds up, what is shown though it is empty, and what is refused with its whole text."""
 
+import shutil
+from collections import Counter
 from datetime import datetime, timedelta
 
 import pyarrow as pa
 import pytest
 
 from shopkeeper import journeys
-from shopkeeper.errors import BadInput, MissingData, UnknownName
+from shopkeeper.errors import BadInput, MissingData, MissingTable, UnknownName
 from shopkeeper.journeys import Cohorts, How, Period, Two, Walk
 from shopkeeper.shop import Shop
 
@@ -94,7 +96,56 @@ def test_a_shop_without_segments_says_so(small):
 
     assert str(refused.value) == (
         "there is no segment 'loyal': this shop has no segments yet.\n  Try:  ask without a segment.\n"
-        "  Why:  a segment is a saved rule; who belongs to it stands in facts/segments.")
+        "  Try:  shopkeeper customers publish SHOP\n"
+        "  Try:  shopkeeper customers save-segment SHOP --name NAME --rule RULE\n  Why:  a segment is a saved rule.")
+
+
+ASKS = {
+    "funnel": lambda shop, **more: journeys.funnel(shop, ("view_item", "purchase"), **more),
+    "retention": lambda shop, **more: journeys.retention(shop, start="page_view", back="purchase", **more),
+    "paths": journeys.paths, "sessions": journeys.sessions, "searches": journeys.searches,
+    "attribution": journeys.attribution,
+    "compare": lambda shop, **more: journeys.compare(shop, kind="page_view", **more)}
+
+
+@pytest.fixture(scope="module")
+def ruled(lone, tmp_path_factory):
+    """The shop of one customer with a saved rule that holds of everybody, and one that holds of who never bought."""
+    shop = Shop.open(shutil.copytree(lone.path, tmp_path_factory.mktemp("ruled") / "shop"))
+    with shop.store.write("segments") as writer:
+        rules = pa.table({"name": ["all", "lookers"], "rule": ["views >= 0", "purchases = 0 and silent is unknown"]})
+        writer.commit(writer.publish(writer.manifest, "facts/segment_rules", rules, shop.now()))
+    shop.refresh()
+    return shop
+
+
+@pytest.mark.parametrize("name", ASKS)
+def test_every_question_takes_a_saved_rule_as_its_segment(ruled, name):
+    everybody, all_, lookers = (ASKS[name](ruled, **more).table.to_pylist() for more in (
+        {}, {"segment": "all"}, {"segment": "lookers"}))
+
+    assert all_ == everybody
+    assert lookers != everybody
+
+
+def test_by_category_a_person_stands_where_their_first_item_stands(small):
+    funnel = journeys.funnel(small, ("view_item", "purchase"), by="category").table.to_pylist()
+    views = small.engine.run(small.events().filter(lambda t: t.event == "view_item").select(
+        "customer_id", "anonymous_id", "item_id", "ts", "event_id")).to_pylist()
+    shelf = {row["item_id"]: row["category"].split(" > ")[0]
+             for row in small.engine.run(small.engine.table("items").select("item_id", "category")).to_pylist()}
+    first = {}
+    for row in sorted(views, key=lambda row: (row["ts"], row["event_id"])):
+        first.setdefault(row["customer_id"] or row["anonymous_id"], shelf[row["item_id"]])
+
+    assert {row["name"]: row["people"] for row in funnel if row["step"] == 1 and row["name"]} == Counter(first.values())
+    everything = journeys.compare(small, kind="purchase", by="category", measure="value").table.to_pylist()
+    assert {row["name"] for row in everything} - {None} <= set(shelf.values())
+
+
+def test_by_category_without_items_is_refused_by_what_is_missing(lone):
+    with pytest.raises(MissingTable, match="this shop has no table items"):
+        journeys.funnel(lone, by="category")
 
 
 @pytest.mark.parametrize("ask, wrong", [

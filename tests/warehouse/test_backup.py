@@ -10,6 +10,7 @@ import pytest
 from killing import killed_at
 from shopkeeper.errors import BadInput, Damaged, NotAShop
 from shopkeeper.shop import Shop
+from shopkeeper.warehouse import audit
 from shopkeeper.warehouse.backup import MARKER, back_up, restore
 from shopkeeper.warehouse.ingest import FORMER
 from shopkeeper.warehouse.store import GRACE, Store
@@ -184,6 +185,20 @@ def test_settings_and_models_come_along_and_locks_do_not(small_learned, tmp_path
 
     assert set(files(path)) - set(files(tmp_path / "again")) <= {"writer.lock"}
     assert Shop.open(tmp_path / "again").installed("recommend.next_items").record["method"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_audit_log_comes_along_for_its_owner_alone_and_lists_with_names_stay_behind(shop, tmp_path, form):
+    audit.note(shop.path, "customers.export_audience", {"customers": 1})
+    (shop.path / audit.EXPORTS).mkdir()
+    (shop.path / audit.EXPORTS / "list.csv").write_text("customer,identity\nc_1,ann@example.org\n")
+
+    made = back_up(shop.store, tmp_path / form, with_keys=True)
+    restore(tmp_path / form, tmp_path / "again")
+
+    assert not [name for name in made.files if name.startswith(audit.EXPORTS)]
+    assert audit.read(tmp_path / "again") == audit.read(shop.path) != []
+    assert (tmp_path / "again" / audit.FILE).stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -20,8 +20,10 @@ from shopkeeper.asking import act, as_json
 from shopkeeper.customers import answers, inputs
 from shopkeeper.customers.answers import Exported, Notified, Published
 from shopkeeper.customers.desk import draws_for, valuer
-from shopkeeper.customers.grouping import RULES, rules_of, segment_of
+from shopkeeper.customers.grouping import alike, belongs, rules_of, segment_of
+from shopkeeper.customers.inputs import Log
 from shopkeeper.customers.methods.base import Floats, repeats
+from shopkeeper.customers.methods.clusters import GROUP
 from shopkeeper.customers.methods.rfm import NAMES
 from shopkeeper.customers.questions import at_risk, check
 from shopkeeper.errors import BadInput
@@ -29,6 +31,7 @@ from shopkeeper.evidence import ExactCount
 from shopkeeper.shop import Shop
 from shopkeeper.warehouse import audit
 from shopkeeper.warehouse.delivery import Sender, networks, secret
+from shopkeeper.warehouse.groups import MEMBERS, RFM, RULES, saved
 from shopkeeper.warehouse.names import resolved
 from shopkeeper.warehouse.store import durable_write
 from shopkeeper.warehouse.tables import declared
@@ -37,7 +40,7 @@ from shopkeeper.words import Sentence, say
 WAIT = 10.0                 # seconds to wait for another writer
 PAUSES = (0.5, 2.0, 8.0)    # seconds between two tries of a delivery
 PART = 20_000               # customers whose futures are held at a time
-VALUE, SEGMENTS = "facts/customer_value", "facts/segments"
+VALUE = "facts/customer_value"
 
 
 @dataclass(frozen=True)
@@ -45,12 +48,12 @@ class Audience:
     """Whom a list names.
 
     Attributes:
-        segment: Everybody of this segment; by default those at risk.
+        segment: Everybody of this segment, the shop's own or a saved one; by default those at risk.
         within: Of those at risk: days without a purchase that count as having stopped.
         n: How many at most, the dearest loss first; of a segment, in the order of their pseudonyms.
     """
 
-    segment: Literal["new", "best", "loyal", "promising", "fading", "lost best", "lost"] | None = None
+    segment: str | None = None
     within: int | None = None
     n: int = 1_000
 
@@ -88,9 +91,7 @@ def publish(shop: Shop, *, horizon: int = 365, dry_run: bool = False) -> Publish
     money = pa.array(np.round(middle, 4)).cast(declared(VALUE).field("p50").type, safe=False)
     tables = {VALUE: pa.table({"customer_id": ids, "horizon": [horizon] * len(ids), "p50": money},
                                  schema=declared(VALUE)),
-              SEGMENTS: pa.table({"person": ids, "segment": segment_of(shop, log)[rows].tolist()},
-                                 schema=declared(SEGMENTS)),
-              RULES: pa.table({"name": ["rfm"], "rule": [json.dumps(rules_of(shop, log)[0].to_dict())]})}
+              **_segments(shop, log)}
     if not dry_run:
         with shop.store.write("customers publish", WAIT) as writer:
             manifest = writer.manifest
@@ -103,6 +104,21 @@ def publish(shop: Shop, *, horizon: int = 365, dry_run: bool = False) -> Publish
                       "records": [table.num_rows for table in tables.values()]})
     return Published(title=say("What other questions can use"), table=found, evidence=evidence, method=worth.name,
                      asked={"act": "customers.publish", "horizon": horizon, "dry_run": dry_run}, notes=notes)
+
+
+def _segments(shop: Shop, log: Log) -> dict[str, pa.Table]:
+    """Who belongs where: the shop's own segments and groups by behaviour; and all rules, saved ones too."""
+    groups = alike(log, 0)
+    people, names = [log.ids], [segment_of(shop, log)]
+    if groups is not None:
+        people.append(log.ids)
+        names.append(np.array([f"{GROUP} {at + 1}" for at in groups.of.tolist()], dtype=object))
+    rules = rules_of(shop, log)[0]
+    mine = {name: rule for name, rule in saved(shop.engine).items() if name not in NAMES}
+    rows = {RFM: json.dumps(rules.to_dict()), **rules.words(), **mine}
+    return {MEMBERS: pa.table({"person": np.concatenate(people).tolist(), "segment": np.concatenate(names).tolist()},
+                              schema=declared(MEMBERS)),
+            RULES: pa.table({"name": list(rows), "rule": list(rows.values())}, schema=declared(RULES))}
 
 
 @act("export")
@@ -127,7 +143,7 @@ def export_audience(shop: Shop, name: str, *, audience: Audience = AT_RISK, dry_
                        why=say("letters, digits, spaces and . - _ are, up to 80 of them."))
     people, notes = _people(shop, audience)
     ids = [row["customer"] for row in people]
-    file = shop.path / "exports" / f"{name}.csv"
+    file = shop.path / audit.EXPORTS / f"{name}.csv"
     known: dict[str, str] = {}
     if not dry_run:
         audit.note(shop.path, "customers.export_audience",
@@ -214,13 +230,11 @@ def _people(shop: Shop, audience: Audience) -> tuple[list[dict[str, Any]], tuple
     """Whom an audience names: customer, segment, and of those at risk probability and loss."""
     check(audience.n, audience.within)
     log = inputs.read(shop)
-    segment = dict(zip(log.ids.tolist(), segment_of(shop, log).tolist(), strict=True))
     if audience.segment is not None:
-        if audience.segment not in NAMES:
-            raise BadInput(say("there is no segment {segment}.", segment=repr(audience.segment)),
-                           do=[say("one of: {names}", names=", ".join(NAMES))])
-        found = [one for one, name in segment.items() if name == audience.segment][:audience.n]
-        return [{"customer": one, "segment": segment[one]} for one in found], ()
+        found = (inputs.read_members(shop, audience.segment) if audience.segment in saved(shop.engine) else
+                 log.ids[belongs(shop, log, audience.segment)].tolist())
+        return [{"customer": one, "segment": audience.segment} for one in found[:audience.n]], ()
+    segment = dict(zip(log.ids.tolist(), segment_of(shop, log).tolist(), strict=True))
     answer = at_risk(shop, within=audience.within, n=audience.n)
     return [{"customer": row["customer"], "segment": segment[row["customer"]],
              "probability": round(row["probability"], 4), "loss": round(row["loss"], 4)}

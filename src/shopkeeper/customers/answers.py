@@ -9,8 +9,9 @@ from typing import Any
 import pyarrow as pa
 
 from shopkeeper import charts
-from shopkeeper.asking import Answer, rows
+from shopkeeper.asking import Answer, people, rows, shown
 from shopkeeper.charts import Axis
+from shopkeeper.customers.reasons import worded
 from shopkeeper.evidence import Interval
 from shopkeeper.words import Sentence, put, say, word
 
@@ -22,18 +23,39 @@ GROUPS = pa.schema([("by", pa.string()), ("name", pa.string()), ("customers", pa
                     ("low", pa.float64()), ("high", pa.float64()), ("share", pa.float64())])
 BECAUSE = pa.struct([("what", pa.string()), ("value", pa.float64()), ("adds", pa.float64())])
 RISKS = pa.schema([("rank", pa.int64()), ("customer", pa.string()), ("probability", pa.float64()),
-                   ("loss", pa.float64()), ("expected", pa.float64()), ("silent", pa.int64()), ("last", pa.date32()),
-                   ("method", pa.string()), ("because", pa.list_(BECAUSE))])
+                   ("loss", pa.float64()), ("expected", pa.float64()), ("silent", pa.int64()),
+                   ("usual", pa.float64()), ("last", pa.date32()), ("method", pa.string()),
+                   ("because", pa.list_(BECAUSE))])
+AREAS = pa.schema([("day", pa.date32()), ("customers", pa.int64()), ("stopped", pa.float64()), ("auc", pa.float64())])
 SEGMENTS = pa.schema([("segment", pa.string()), ("rule", pa.string()), ("customers", pa.int64()),
                       ("share", pa.float64()), ("money", pa.float64()), ("money_share", pa.float64()),
                       ("silent", pa.float64()), ("purchases", pa.float64()), ("each", pa.float64())])
-CLUSTERS = pa.schema([("cluster", pa.int64()), ("words", pa.string()), ("customers", pa.int64()),
+CLUSTERS = pa.schema([("cluster", pa.string()), ("words", pa.string()), ("customers", pa.int64()),
                       ("stability", pa.float64())])
+OWN = pa.schema([("segment", pa.string()), ("rule", pa.string()), ("people", pa.int64()), ("customers", pa.int64()),
+                 ("money", pa.float64())])
+KEPT = pa.schema([("segment", pa.string()), ("status", pa.string()), ("rule", pa.string()), ("people", pa.int64()),
+                  ("customers", pa.int64())])
 PROFILE = pa.schema([("trait", pa.string()), ("value", pa.string()), ("low", pa.string()), ("high", pa.string()),
                      ("basis", pa.int64())])
 EXPORT = pa.schema([("customer", pa.string()), ("identity", pa.string()), ("segment", pa.string())])
 SENT = pa.schema([("status", pa.string()), ("customers", pa.int64()), ("key", pa.string()), ("tries", pa.int64()),
                   ("fault", pa.string())])
+
+
+TRAITS: Mapping[str, Sentence] = {
+    "purchases": say("purchases"), "first purchase": say("first purchase"), "last purchase": say("last purchase"),
+    "price band": say("price band"), "share bought below the list price": say("share bought below the list price"),
+    "price elasticity": say("price elasticity"),
+    "price elasticity of everybody": say("price elasticity of everybody"), "brand": say("brand"),
+    "days between purchases": say("days between purchases"),
+    "days since the last purchase": say("days since the last purchase"),
+    "next purchase, if there is one": say("next purchase, if there is one"), "channel": say("channel"),
+    "first channel": say("first channel"), "life stage": say("life stage")}
+WORDS: Mapping[str, Sentence] = {
+    "lower third": say("lower third"), "middle third": say("middle third"), "upper third": say("upper third"),
+    "expecting": say("expecting"), "newborn": say("newborn"), "infant": say("infant"), "toddler": say("toddler"),
+    "child": say("child")}
 
 
 @dataclass(frozen=True)
@@ -81,7 +103,7 @@ class Values(Answer):
 
 @dataclass(frozen=True, kw_only=True)
 class Risks(Answer):
-    """Customers who may have stopped, the dearest loss first; part `reliability`.
+    """Customers who may have stopped, the dearest loss first; parts `reliability` and `areas` (day by day).
 
     Attributes:
         within: Days without a purchase that count as having stopped.
@@ -89,13 +111,25 @@ class Risks(Answer):
 
     within: int = 0
 
+    def cells(self, language: str = "en") -> tuple[list[str], list[list[str]]]:
+        """Chances in per cent, and the reasons in words."""
+        headings = ["rank", "customer", "probability", "loss", "expected", "last", "because of"]
+        body = [[shown(row["rank"]), row["customer"], f"{row['probability']:.0%}", shown(row["loss"], language),
+                 shown(row["expected"], language), shown(row["last"]),
+                 "; ".join(put(worded(one["what"], one["value"], row["usual"]), language) for one in row["because"])]
+                for row in self.table.to_pylist()]
+        return [word(name, language) for name in headings], body
+
     def picture(self, language: str = "en") -> dict[str, Any] | None:
         """What was said beside what came, on customers of the trial; nothing before anything is learned."""
-        if not self.parts:
+        if "reliability" not in self.parts:
             return None
         title = put(say("The chances that were said, and what came"), language)
-        return charts.lines(rows(self.parts["reliability"]), Axis("said", word("said", language), format=".0%"),
-                            Axis("came", word("came", language), format=".0%"), title=title)
+        came, right = (put(text, language) for text in (say("what came"), say("as it was said")))
+        drawn = [{**row, "line": came} for row in rows(self.parts["reliability"])]
+        drawn += [{"said": end, "came": end, "line": right} for end in (0.0, 1.0)]
+        return charts.lines(drawn, Axis("said", word("said", language), format=".0%"),
+                            Axis("came", word("came", language), format=".0%"), Axis("line", "", "name"), title=title)
 
     def to_dict(self, language: str = "en") -> dict[str, Any]:
         """As of every answer, with `within`."""
@@ -104,7 +138,8 @@ class Risks(Answer):
 
 @dataclass(frozen=True, kw_only=True)
 class Segments(Answer):
-    """Segments by recency, frequency and money, each with its rule; part `clusters`."""
+    """Segments by recency, frequency and money, each with its rule; parts `clusters`, and `saved`: those of one's own.
+    """
 
     def picture(self, language: str = "en") -> dict[str, Any] | None:
         """How many customers each segment has."""
@@ -114,8 +149,19 @@ class Segments(Answer):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SavedSegment(Answer):
+    """A segment that was saved or forgotten: segment, status, rule, people, customers."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Profile(Answer):
     """One customer: traits with their basis; parts `interests`, `timeline`, `not_found`."""
+
+    def cells(self, language: str = "en") -> tuple[list[str], list[list[str]]]:
+        """Traits, and what is no name of the shop's, in words."""
+        headings, body = people(self.table, language)
+        return headings, [[put(TRAITS[trait], language), put(WORDS.get(value, value), language), *rest]
+                          for trait, value, *rest in body]
 
     def picture(self, language: str = "en") -> dict[str, Any] | None:
         """What the customer did, week by week."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,16 +14,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shopkeeper.customers.methods.base import DAY, Days, Floats, Ints
+from shopkeeper.customers.methods.elasticity import Looked
 from shopkeeper.errors import UnknownName
-from shopkeeper.events.pseudonyms import GUEST, pseudonym
+from shopkeeper.events.pseudonyms import pseudonym
 from shopkeeper.shop import Shop
 from shopkeeper.warehouse.calendar import bucket, local_times
 from shopkeeper.warehouse.channels import channel
-from shopkeeper.warehouse.sessions import person
+from shopkeeper.warehouse.conditions import Condition
+from shopkeeper.warehouse.conditions import read as parse
+from shopkeeper.warehouse.groups import COLUMNS, UNIT, View, bought_days, facts, members, of_people, saved
 from shopkeeper.words import say
-
-BACK = ("refund", "cancel_order")  # kinds whose money goes back
-UNIT = 10_000.0                    # money is added up in units of 0.0001, whole numbers, so that sums are exact
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,37 +50,6 @@ class Log:
     def cut(self) -> int:
         """The first day that is not known."""
         return self.today + 1
-
-
-def of_people(events: Any) -> Any:
-    """Expression: the events of people, with `person`; guests' orders are nobody's."""
-    rows = events.mutate(person=person(events))
-    return rows.filter(rows.person.notnull() & ~rows.person.startswith(GUEST))
-
-
-def orders(events: Any, roles: Mapping[str, str], back: tuple[str, ...] = BACK) -> Any:
-    """Expression: purchases and what was given back, one row an event: person, ts, sign, money (units), lines.
-
-    The money of an order is `value` of line 0, else price x quantity over its lines.
-    """
-    bought = [kind for kind, role in roles.items() if role == "conversion"]
-    rows = of_people(events).filter(lambda t: t.event.isin([*bought, *back]))
-    sign = ibis.ifelse(rows.event.isin(list(back)), -1, 1).cast("int64")
-    goods = rows.price.cast("float64") * rows.quantity.fill_null(1.0)
-    rows = rows.mutate(sign=sign, units=(rows.value.cast("float64") * UNIT).round(),
-                       goods=(goods * UNIT).round(), item=rows.item_id.notnull().cast("int64"))
-    each = rows.group_by("person", "event_id", "sign").aggregate(
-        ts=rows.ts.min(), units=rows.units.max(), goods=rows.goods.sum(), lines=rows.item.sum().cast("int64"))
-    return each.select("person", "ts", "sign", "lines", money=ibis.coalesce(each.units, each.goods, 0.0))
-
-
-def bought_days(events: Any, roles: Mapping[str, str], zone: tuple[str, int, int]) -> Any:
-    """Expression: orders by person and day: person, day, orders, money (units), lines."""
-    rows = orders(events, roles)
-    rows = rows.mutate(day=bucket(rows.ts, "day", *zone), forth=(rows.sign > 0).cast("int64"))
-    return rows.group_by("person", "day").aggregate(
-        orders=rows.forth.sum().cast("int64"), money=(rows.money * rows.sign).sum(),
-        lines=(rows.lines * rows.forth).sum().cast("int64"))
 
 
 def doings(events: Any, roles: Mapping[str, str], zone: tuple[str, int, int]) -> Any:
@@ -129,6 +99,41 @@ def read(shop: Shop) -> Log:
     today = local_day(now, zone[0])
     return Log(np.asarray(buyers.to_pylist(), dtype=object), days.before(today + 1), today, shop.currency(), zone[0],
                now)
+
+
+def view_of(shop: Shop) -> View:
+    """What a rule is asked of."""
+    return View.at(shop.events(), shop.config.roles, zone_of(shop), shop.now())
+
+
+def read_members(shop: Shop, segment: str) -> list[str]:
+    """The people of a segment, in order.
+
+    Raises:
+        MissingData: The shop has no segments. UnknownName: It has none of that name.
+    """
+    return sorted(shop.engine.run(members(shop.engine, segment, view_of(shop)))["person"].to_pylist())
+
+
+def counted(rows: Any, condition: Condition) -> Any:
+    """Expression: of how many people a condition holds, how many of them bought, and their money: one row."""
+    mine = rows.filter(condition.holds(rows))
+    return mine.aggregate(people=mine.count().cast("int64"), money=mine.money.sum().fill_null(0.0),
+                          customers=(mine.purchases > 0).cast("int64").sum().fill_null(0).cast("int64"))
+
+
+def count_people(shop: Shop, condition: Condition) -> tuple[int, int]:
+    """Of how many people a condition holds, and how many of them are customers."""
+    row = shop.engine.run(counted(facts(view_of(shop)), condition)).to_pylist()[0]
+    return row["people"], row["customers"]
+
+
+def read_saved(shop: Shop, names: Sequence[str]) -> pa.Table:
+    """name, people, customers and money of each segment that was saved, in this order; asked in one go."""
+    rules = saved(shop.engine)
+    rows = facts(view_of(shop))
+    found = [counted(rows, parse(rules[name], COLUMNS)).mutate(name=ibis.literal(name)) for name in names]
+    return shop.engine.run(found[0].union(*found[1:]) if len(found) > 1 else found[0])
 
 
 def iso(when: int) -> str:
@@ -219,6 +224,38 @@ def read_items(shop: Shop, ids: list[str]) -> dict[str, dict[str, Any]]:
     rows = items.semi_join(wanted, [items.item_id == wanted.wanted])
     table = shop.engine.run(rows.select("item_id", "title", "category", "brand", "price"))
     return {row["item_id"]: row for row in table.to_pylist()}
+
+
+def looked(events: Any, roles: Mapping[str, str]) -> Any:
+    """Expression: what people saw and bought at which price: person, item_id, price, looks, bought."""
+    kinds = {role: [kind for kind, plays in roles.items() if plays == role] for role in ("interest", "conversion")}
+    rows = of_people(events).filter(lambda t: t.item_id.notnull() & (t.price > 0))
+    rows = rows.filter(rows.event.isin([*kinds["interest"], *kinds["conversion"]]))
+    rows = rows.mutate(sold=rows.event.isin(kinds["conversion"]).cast("int64"))
+    return rows.group_by("person", "item_id", "price").aggregate(
+        looks=(1 - rows.sold).sum().cast("int64"), bought=rows.sold.sum().cast("int64"))
+
+
+def read_looked(shop: Shop, people: Sequence[str]) -> tuple[Looked, list[str]]:
+    """What some people saw and bought at which price, and their names by row; who did neither is not among them."""
+    wanted = ibis.memtable(pa.table({"wanted": pa.array(people, pa.string())}))
+    rows = looked(shop.events(), shop.config.roles)
+    table = shop.engine.run(rows.semi_join(wanted, [rows.person == wanted.wanted]).order_by(
+        ["person", "item_id", "price"]))
+    names, who = np.unique(np.asarray(table["person"].to_pylist(), dtype=str), return_inverse=True)
+    item = np.unique(np.asarray(table["item_id"].to_pylist(), dtype=str), return_inverse=True)[1]
+    looks, bought = (table[name].to_numpy().astype(np.float64) for name in ("looks", "bought"))
+    price = table["price"].cast(pa.float64()).to_numpy()
+    return Looked.of(who.astype(np.int64), item.astype(np.int64), price, looks, bought), names.tolist()
+
+
+def read_attributes(shop: Shop, name: str) -> dict[str, Any]:
+    """What the customers table says of one person, by its own names; nothing where there is no such table."""
+    if not shop.engine.has("customers"):
+        return {}
+    people = shop.engine.table("customers")
+    found = shop.engine.run(people.filter(people.customer_id == name)).to_pylist()
+    return dict(json.loads(found[0]["props"])) if found and found[0]["props"] else {}
 
 
 def read_prices(shop: Shop) -> tuple[list[str], Floats]:

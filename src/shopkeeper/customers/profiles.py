@@ -9,14 +9,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from shopkeeper.customers import inputs
+from shopkeeper.customers import inputs, stages
 from shopkeeper.customers.answers import PROFILE
 from shopkeeper.customers.methods.base import DAY
+from shopkeeper.customers.methods.elasticity import elasticities
 from shopkeeper.customers.methods.rhythm import Rhythm, rhythm
 from shopkeeper.evidence.proportions import wilson
 from shopkeeper.shop import Shop
 from shopkeeper.words import Sentence, say
 
+PEOPLE = 2_000    # among whom somebody's price sensitivity is seen
+LATELY = 365      # days in which a category says a stage of life
 HALF_LIFE = 60.0  # days after which what somebody did says half as much of what they like
 WEIGHTS = {"interest": 0.2, "intent": 0.6, "conversion": 1.0}
 MOST = 10         # rows of interests, and of searches in vain
@@ -29,11 +32,12 @@ TIMELINE = pa.schema([("week", pa.date32()), ("kind", pa.string()), ("events", p
 Rows = list[dict[str, Any]]
 
 
-def profile_of(shop: Shop, events: pa.Table) -> tuple[pa.Table, dict[str, pa.Table], tuple[Sentence, ...]]:
+def profile_of(shop: Shop, name: str, events: pa.Table) -> tuple[pa.Table, dict[str, pa.Table], tuple[Sentence, ...]]:
     """Traits, parts and notes of one customer.
 
     Args:
         shop: Where items and prices are known.
+        name: Their pseudonym.
         events: Every event line of theirs, in order of time.
     """
     rows: Rows = events.to_pylist()
@@ -41,9 +45,12 @@ def profile_of(shop: Shop, events: pa.Table) -> tuple[pa.Table, dict[str, pa.Tab
     items = inputs.read_items(shop, sorted({row["item_id"] for row in rows if row["item_id"]}))
     liked = _interests(shop, rows, items, now)
     bought = [row for row in rows if shop.config.roles.get(row["event"]) == "conversion"]
-    traits = [*_money(bought), *_prices(shop, bought, items), *_brands(bought, items),
-              *_rhythm(shop, bought, now), *_channels(rows)]
+    sensitive, unsaid = _sensitivity(shop, name, bought)
+    stage, untold = _stage(shop, name, bought, items, now)
+    traits = [*_money(bought), *_prices(shop, bought, items), *sensitive, *_brands(bought, items),
+              *_rhythm(shop, bought, now), *_channels(rows), *stage]
     said = () if liked.num_rows else (say("no item of theirs has a known category, so interests are not known."),)
+    said = (*said, *unsaid, *untold)
     return (pa.Table.from_pylist(traits, schema=PROFILE),
             {"interests": liked, "not_found": _in_vain(rows), "timeline": _timeline(shop, rows)}, said)
 
@@ -101,6 +108,37 @@ def _prices(shop: Shop, bought: Rows, items: dict[str, dict[str, Any]]) -> Rows:
         traits.append(_trait("share bought below the list price", f"{below / len(listed):.2f}", f"{low[0]:.2f}",
                              f"{high[0]:.2f}", len(listed)))
     return traits
+
+
+def _sensitivity(shop: Shop, name: str, bought: Rows) -> tuple[Rows, tuple[Sentence, ...]]:
+    """How they take a price, beside everybody: what they bought of what they saw, at which prices."""
+    if not bought:
+        return [], ()
+    people = inputs.read(shop).ids[:PEOPLE].tolist()  # pseudonyms have no order of their own: a random part
+    seen, names = inputs.read_looked(shop, sorted({*people, name}))
+    found = elasticities(seen) if seen.looks.sum() > seen.bought.sum() else None
+    if found is None or name not in names:
+        return [], (say("how they take a price is not known: too few prices that people saw and that differ are in "
+                        "this log."),)
+    row = names.index(name)
+    return [_trait("price elasticity", f"{found.own[row]:.2f}", f"{found.low[row]:.2f}", f"{found.high[row]:.2f}",
+                   int(found.purchases[row])),
+            _trait("price elasticity of everybody", f"{found.mean:.2f}", basis=int(found.purchases.sum()))], ()
+
+
+def _stage(shop: Shop, name: str, bought: Rows, items: dict[str, dict[str, Any]],
+           now: int) -> tuple[Rows, tuple[Sentence, ...]]:
+    """In which stage of life they are, where an attribute or a category says so."""
+    told = stages.said(inputs.read_attributes(shop, name))
+    if told:
+        return [_trait("life stage", told, basis=1)], ()
+    paths = [(row["ts"], items[row["item_id"]]["category"]) for row in bought
+             if row["item_id"] in items and items[row["item_id"]]["category"]
+             and now - _micros(row["ts"]) <= LATELY * DAY]
+    stage, lines = stages.bought(paths)
+    if stage:
+        return [_trait("life stage", stage, basis=lines)], ()
+    return [], (say("which stage of life they are in is not known: no attribute of theirs and no category says so."),)
 
 
 def _brands(bought: Rows, items: dict[str, dict[str, Any]]) -> Rows:

@@ -43,6 +43,7 @@ YEAR, SEASON = 365, 15         # a day learned from a year before has the season
 TOO_GOOD, TOO_FAR = 0.95, 0.1  # an area above the one, and the other above the rule of silence, is a leak
 FLOOR = 0.01                   # purchases expected at least, where their logarithm is taken
 WORTH_DAYS = 90
+UNSTEADY = 0.05                # spread of the area over days, beyond chance, from which on a warning is said to shift
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,13 @@ class Judged:
         scorer: The way.
         to_chance: Scores -> chances on average over the days learned from.
         shift: What the season of the day asked about adds to their log-odds.
+        held_out: Of each day learned from, after learning from the others: day, customers, stopped (share), auc.
     """
 
     scorer: Scorer
     to_chance: Curve
     shift: float
+    held_out: tuple[dict[str, float], ...] = ()
 
     def chance(self, cases: Cases) -> Floats:
         """(n,) the chance that each stops."""
@@ -163,7 +166,35 @@ def judged(way: Way, train: Cases, asked: int, seed: int = 0) -> Judged:
     found = curve(scores, train.gone)
     year = [day for day in days.tolist() if abs(asked - day - YEAR) <= SEASON]
     rows = train.cut == (year or days.tolist())[-1]
-    return Judged(scorer, found, _shift(found(scores[rows]), train.gone[rows]))
+    return Judged(scorer, found, _shift(found(scores[rows]), train.gone[rows]),
+                  _held_out(scores, train) if len(days) > 1 else ())
+
+
+def _held_out(scores: Floats, cases: Cases) -> tuple[dict[str, float], ...]:
+    """How well each day was told whose customers took no part; a day on which all stayed or all left says nothing."""
+    found = []
+    for day in np.unique(cases.cut).tolist():
+        rows = cases.cut == day
+        gone = cases.gone[rows]
+        if gone.min() < gone.max():
+            found.append({"day": float(day), "customers": float(len(gone)), "stopped": float(gone.mean()),
+                          "auc": metrics.auc(scores[rows], gone)})
+    return tuple(found)
+
+
+def unsteady(held_out: Sequence[Mapping[str, float]]) -> float:
+    """How far the areas of the days lie apart beyond what chance explains, as a standard deviation; 0: not at all.
+
+    Source:
+        Variance of an area as in Hanley, McNeil (1982), The meaning and use of the area under a ROC curve.
+    """
+    if len(held_out) < 3:
+        return 0.0
+    area, left, n = (np.array([day[name] for day in held_out]) for name in ("auc", "stopped", "customers"))
+    gone, here = np.maximum(left * n, 1), np.maximum((1 - left) * n, 1)
+    one, other = area / (2 - area), 2 * area ** 2 / (1 + area)
+    chance = (area * (1 - area) + (gone - 1) * (one - area ** 2) + (here - 1) * (other - area ** 2)) / (gone * here)
+    return float(np.sqrt(max(area.var(ddof=1) - chance.mean(), 0.0)))
 
 
 def _shift(chance: Floats, came: Floats) -> float:
@@ -247,7 +278,7 @@ def _learn_risk(log: Log, seed: int, progress: Progress) -> Fit:
                {**{f"method.{name}": array for name, array in arrays.items()},
                 **{f"curve.{name}": array for name, array in final.to_chance.state().items()}},
                {"method": meta, "within": within, "shift": final.shift,
-                "reliability": reliability(ran.chances[way.name], ran.cases.gone)})
+                "held_out": list(final.held_out), "reliability": reliability(ran.chances[way.name], ran.cases.gone)})
 
 
 def restore(arrays: Mapping[str, npt.NDArray[Any]], method: str, meta: Mapping[str, Any]) -> Judged:
@@ -260,7 +291,7 @@ def restore(arrays: Mapping[str, npt.NDArray[Any]], method: str, meta: Mapping[s
     parts = {part: {key.removeprefix(f"{part}."): array for key, array in arrays.items()
                     if key.startswith(f"{part}.")} for part in ("method", "curve")}
     return Judged(ways[method].restore(parts["method"], meta["method"]), Curve.restore(parts["curve"]),
-                  float(meta["shift"]))
+                  float(meta["shift"]), tuple(meta.get("held_out", ())))
 
 
 def reliability(chance: Floats, came: Floats, bins: int = 10) -> list[dict[str, float]]:

@@ -10,7 +10,7 @@ from typing import Literal
 
 import pyarrow as pa
 
-from shopkeeper.errors import BadInput, MissingData, TooLittleHistory, UnknownName
+from shopkeeper.errors import BadInput, TooLittleHistory, UnknownName
 from shopkeeper.events.schema import COLUMNS, ROLES
 from shopkeeper.shop import Shop
 from shopkeeper.words import say
@@ -21,7 +21,7 @@ _NAMES_NO_GROUP = ("event_id", "line")
 
 # What people, visits and events can be told apart by: every column that points to no person and is no time.
 BY: tuple[str, ...] = (*(column.name for column in COLUMNS if not column.personal and column.name not in _NAMES_NO_GROUP
-                         and not pa.types.is_timestamp(column.type)), "channel")
+                         and not pa.types.is_timestamp(column.type)), "channel", "category")
 
 
 @dataclass(frozen=True)
@@ -255,14 +255,3 @@ def something(n: int) -> None:
         raise TooLittleHistory(say("nobody has done anything in this shop yet."),
                                do=[say("shopkeeper ingest SHOP FILE")],
                                why=say("a journey is what people do, one thing after the other."))
-
-
-def unknown_segment(name: str, known: Sequence[str]) -> MissingData | UnknownName:
-    """The refusal for a segment that does not exist."""
-    if not known:
-        return MissingData(say("there is no segment {name}: this shop has no segments yet.", name=repr(name)),
-                           do=[say("ask without a segment.")],
-                           why=say("a segment is a saved rule; who belongs to it stands in facts/segments."))
-    return UnknownName(say("there is no segment {name}.", name=repr(name)),
-                       do=[say("one of: {names}", names=", ".join(known))],
-                       why=say("a name that is not there counts nothing."))

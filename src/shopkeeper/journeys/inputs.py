@@ -14,16 +14,16 @@ import pyarrow as pa
 
 from shopkeeper.events.pseudonyms import GUEST
 from shopkeeper.events.schema import SERVICE
-from shopkeeper.journeys import asks
 from shopkeeper.journeys.asks import Span
 from shopkeeper.shop import Shop
 from shopkeeper.warehouse.calendar import local
 from shopkeeper.warehouse.channels import UNMARKED, channel
 from shopkeeper.warehouse.engine import between, moment
+from shopkeeper.warehouse.groups import View, members
 from shopkeeper.warehouse.sessions import person
 from shopkeeper.warehouse.sessions import sessions as cut
+from shopkeeper.warehouse.shelves import of_events
 
-SEGMENTS = "facts/segments"
 Order = Literal["ordered", "any", "strict"]
 Unit = Literal["day", "week", "month"]
 SECONDS = 1e6  # microseconds
@@ -47,20 +47,6 @@ def group(rows: Any, by: str | None) -> Any:
     return channel(rows) if by == "channel" else rows[by].cast("string")
 
 
-def members(rows: Any, segments: Any, segment: str) -> Any:
-    """Expression: the rows of those who belong to a segment."""
-    who = segments.filter(segments.segment == segment).select(_member=segments.person).distinct()
-    return rows.semi_join(who, [rows.who == who._member])
-
-
-def known_segments(shop: Shop) -> list[str]:
-    """The names of the segments that the shop has, in order."""
-    if not shop.engine.has(SEGMENTS):
-        return []
-    names = shop.engine.table(SEGMENTS)
-    return sorted(shop.engine.run(names.select("segment").distinct())["segment"].to_pylist())
-
-
 KEPT = ("event_id", "line", "event", "ts", "customer_id", "anonymous_id", "session_id", "who")
 MARKS = ("utm_source", "utm_medium", "click_id", "referrer", "url")  # what a channel is read from
 
@@ -71,20 +57,24 @@ def of_shop(shop: Shop, segment: str | None, *columns: str | None) -> Any:
     Args:
         shop: An opened shop.
         segment: Its people only; None: everybody.
-        columns: What is kept beside `KEPT`; `channel` stands for what it is read from.
+        columns: What is kept beside `KEPT`; `channel` stands for what it is read from, `category` for the top category
+            of an event's item, or of its first one.
 
     Raises:
-        MissingData, UnknownName: There is no such segment.
+        MissingData, UnknownName: There is no such segment. MissingTable: No items table says what a category is.
     """
     events = shop.events()
-    more = [one for name in columns if name for one in (MARKS if name == "channel" else (name,))]
+    more = [one for name in columns if name for one in (MARKS if name == "channel" else (name,)) if one != "category"]
     rows = acts(events).select(*dict.fromkeys((*KEPT, *more)))
+    if "category" in columns:
+        shelved = of_events(events, shop.engine.table("items")).rename(_event="event_id")
+        rows = rows.left_join(shelved, [rows.event_id == shelved._event]).drop("_event")
     if segment is None:
         return rows
-    known = known_segments(shop)
-    if segment not in known:
-        raise asks.unknown_segment(segment, known)
-    return members(rows, shop.engine.table(SEGMENTS), segment)
+    zone = (shop.config.timezone, shop.manifest.first or 0, shop.manifest.last or 0)
+    people = members(shop.engine, segment, View.at(events, shop.config.roles, zone, shop.now()))
+    people = people.select(_member=people.person)
+    return rows.semi_join(people, [rows.who == people._member])
 
 
 def within(rows: Any, span: Span) -> Any:
@@ -140,12 +130,14 @@ def _ordered(rows: Any, steps: Sequence[list[str]], seconds: int) -> Any:
     last = last.mutate(begun=last.ts)
     found = [last.mutate(step=ibis.literal(0, "int64"), took=ibis.literal(0.0)).select(*_WAY)]
     for step, kinds in enumerate(steps[1:], 1):
-        here = some.filter(some.event.isin(kinds))
-        here = here.mutate(begun=ibis.null("timestamp(6)"), turn=ibis.literal(0, "int64"))  # leads not to itself
-        both = last.mutate(turn=ibis.literal(1, "int64")).union(here.select(*last.columns, "turn"))
-        before = ibis.window(group_by="who", order_by=["ts", "rank", "event_id", "turn"], preceding=(None, 1))
+        here = some.filter(some.event.isin(kinds)).mutate(begun=ibis.null("timestamp(6)"))
+        apart = {kind for one in steps[:step] for kind in one}.isdisjoint(kinds)  # then ties in time need no names
+        turn, order = (1, ["ts", "turn"]) if apart else (0, ["ts", "rank", "event_id", "turn"])
+        both = last.mutate(turn=ibis.literal(1 - turn, "int64")).union(
+            here.mutate(turn=ibis.literal(turn, "int64")).select(*last.columns, "turn"))  # a row leads not to itself
+        before = ibis.window(group_by="who", order_by=order, preceding=(None, 1))
         both = both.mutate(latest=both.begun.max().over(before))
-        both = both.filter(both.turn == 0, both.latest.notnull(),
+        both = both.filter(both.turn == turn, both.latest.notnull(),
                            both.latest + ibis.interval(seconds=seconds) >= both.ts)
         last = both.mutate(begun=both.latest).drop("latest", "turn")
         found.append(last.mutate(step=ibis.literal(step, "int64"), took=_took(last, last.begun)).select(*_WAY))

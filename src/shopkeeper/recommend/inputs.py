@@ -24,6 +24,7 @@ from shopkeeper.represent.content import described
 from shopkeeper.represent.vocabulary import Vocabulary
 from shopkeeper.shop import Shop
 from shopkeeper.warehouse.engine import Engine, moment
+from shopkeeper.warehouse.groups import View, members
 from shopkeeper.warehouse.identity import meant
 from shopkeeper.warehouse.sessions import sessions
 from shopkeeper.words import say
@@ -307,6 +308,17 @@ def read_takers(shop: Shop, item: str) -> History:
     """Who had to do with one item up to now; empty for an item that the log does not know."""
     events = shop.events()
     return _history(shop, shop.engine.run(few(events.filter(events.item_id == item), shop.config.roles)), "person")
+
+
+def read_members(shop: Shop, segment: str) -> set[str]:
+    """The people of a segment.
+
+    Raises:
+        MissingData: The shop has no segments. UnknownName: It has none of that name.
+    """
+    zone = (shop.config.timezone, shop.manifest.first or 0, shop.manifest.last or 0)
+    view = View.at(shop.events(), shop.config.roles, zone, shop.now())
+    return set(shop.engine.run(members(shop.engine, segment, view))["person"].to_pylist())
 
 
 def _history(shop: Shop, table: pa.Table, column: str) -> History:

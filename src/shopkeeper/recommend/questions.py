@@ -199,19 +199,20 @@ def goes_with(shop: Shop, items: tuple[str, ...], *, n: int = 10, rules: Rules |
 
 
 @question
-def audience(shop: Shop, item: str, *, n: int = 100) -> Audience:
+def audience(shop: Shop, item: str, *, n: int = 100, segment: str | None = None) -> Audience:
     """Name the customers who want this item most.
 
     Args:
         shop: An opened shop; only read.
         item: An item id.
         n: How many customers.
+        segment: Only people of this segment.
 
     Returns:
         Customers as pseudonyms, the keenest first.
 
     Raises:
-        UnknownName: Nobody ever had to do with the item.
+        UnknownName: Nobody ever had to do with the item, or there is no such segment. MissingData: The shop has none.
     """
     at_least_one(n)
     found, takers = desk(shop, "recommend.audience"), inputs.read_takers(shop, item)
@@ -219,15 +220,18 @@ def audience(shop: Shop, item: str, *, n: int = 100) -> Audience:
         raise _unknown(item)
     histories = takers.over(found.things)
     have = histories.item[histories.weight >= found.had].astype(np.int64)
-    ranked, scores = found.fitted.top(histories, shop.now(), min(n, len(found.things)),
+    mine = None if segment is None else inputs.read_members(shop, segment)
+    most = len(found.things) if mine is not None else min(n, len(found.things))
+    ranked, scores = found.fitted.top(histories, shop.now(), most,
                                       exclude=None if found.repeats else ItemSets.of([have.tolist()]))
-    rows = ranked[0][ranked[0] >= 0]
-    table = _audience_table(takers, found.things.ids(rows), scores[0][: len(rows)], found.fitted.name)
+    ids = found.things.ids(ranked[0][ranked[0] >= 0])
+    kept = [at for at, one in enumerate(ids) if mine is None or one in mine][:n]
+    table = _audience_table(takers, [ids[at] for at in kept], scores[0][kept], found.fitted.name)
     said = () if found.repeats else (
         say("who has it already is left out: in this shop people do not come back for things."),)
     return Audience(title=say("Who wants {item}", item=item), table=table, evidence=found.evidence,
-                    method=found.fitted.name, asked={"question": "recommend.audience", "item": item, "n": n},
-                    notes=(*found.notes, *said))
+                    method=found.fitted.name, notes=(*found.notes, *said),
+                    asked={"question": "recommend.audience", "item": item, "n": n, "segment": segment})
 
 
 @question

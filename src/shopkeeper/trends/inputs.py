@@ -18,6 +18,7 @@ from shopkeeper.trends.rules import Series
 from shopkeeper.warehouse.channels import channel
 from shopkeeper.warehouse.engine import Engine
 from shopkeeper.warehouse.manifest import Segment
+from shopkeeper.warehouse.shelves import top_category
 from shopkeeper.warehouse.traffic import counted, labelled
 
 Ints = npt.NDArray[np.int64]
@@ -26,15 +27,7 @@ Floats = npt.NDArray[np.float64]
 MINUTE = 60_000_000  # microseconds
 
 OTHER = "other"      # categories that are not told apart; a category of this very name is among them
-LONGEST = 80         # characters of a category's name
 MOST = 1e15          # what one line may add to a sum of money, in units of 0.0001; more is a mistake of the sender
-
-
-def top_category(items: Any) -> Any:
-    """Expression: the first step of each item's category path: item_id, category (none is left out)."""
-    rows = items.filter(items.category.notnull())
-    rows = rows.select(item_id=rows.item_id, category=rows.category.split(">")[0].strip().substr(0, LONGEST))
-    return rows.filter(rows.category != "")
 
 
 def sizes(items: Any, n: int) -> Any:

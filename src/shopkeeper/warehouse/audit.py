@@ -12,6 +12,7 @@ from typing import Any
 from shopkeeper.warehouse.store import sync_folder
 
 FILE = "audit.jsonl"
+EXPORTS = "exports"  # the folder of lists with names
 
 
 def note(folder: Path, act: str, facts: Mapping[str, Any]) -> None:

@@ -1,7 +1,8 @@
 """A backup that is consistent while others write, and the way back from it.
 
 A backup holds the files of one manifest, the journal as it stood with it, the settings, the keys if they were asked
-for, and `backup.json`, which names each file with its size and SHA-256. What has no `backup.json` is no backup.
+for, the audit log, and `backup.json`, which names each file with its size and SHA-256. What has no `backup.json` is no
+backup. Lists that were exported stay behind: they name people in the clear, which a backup without keys must not.
 
 No lock is taken, and a backup needs no right to write to the shop. The manifest is read, then the journal, then the
 manifest again: where it is the same, the two belong together. Files that a manifest names never change, so they are
@@ -24,6 +25,7 @@ from typing import IO, Any
 
 from shopkeeper.asking import Progress, silent
 from shopkeeper.errors import BadInput, Damaged, NotAShop, ShopBusy
+from shopkeeper.warehouse import audit
 from shopkeeper.warehouse.archives import (
     MARKER,
     PARTIAL,
@@ -283,9 +285,9 @@ def _moving(place: Sink, moment: _Moment) -> dict[str, Part]:
 
 
 def _settings(root: Path) -> Iterator[str]:
-    """What lies beside the data: `shop.toml`, and whatever else is no data, no journal, no key and no lock."""
+    """What lies beside the data: `shop.toml`, and whatever else is no data, no journal, no key, no list and no lock."""
     for path in sorted(root.iterdir()):
-        if path.name not in (*FOLDERS, JOURNAL, KEYS, MANIFEST, LOCK):
+        if path.name not in (*FOLDERS, JOURNAL, KEYS, MANIFEST, LOCK, audit.EXPORTS):
             yield from [path.name] if path.is_file() else _names(root, path.name)
 
 
@@ -358,7 +360,7 @@ def _write_all(backup: Source, made: Backup, target: Path, secret: Mapping[str, 
             continue
         folders |= folders_to((target / name).parent, target)
         with backup.open(name) as file:
-            if copied(target / name, file, part.size, 0o600 if name.startswith(f"{KEYS}/") else 0o644) != part:
+            if copied(target / name, file, part.size, _mode(name)) != part:
                 raise _not_whole([name])
         progress.advance(part.size)
     for name, data in secret.items():
@@ -370,6 +372,11 @@ def _write_all(backup: Source, made: Backup, target: Path, secret: Mapping[str, 
         sync_folder(folder)
     with backup.open(SETTINGS) as file:
         durable_write(target / SETTINGS, file.read())
+
+
+def _mode(name: str) -> int:
+    """What a file put back may be used for, and by whom: keys and the audit log are for their owner alone."""
+    return 0o600 if name.startswith(f"{KEYS}/") or name == audit.FILE else 0o644
 
 
 def _safe(name: str) -> str:

@@ -16,6 +16,7 @@ STEADY = 0.8     # how alike the groups of two halves of the customers must be
 RESAMPLES = 6
 MOST = 5_000     # customers that a group's middle is learned from
 ROUNDS = 40
+GROUP = "group"  # what a group is called before its number
 LOUD = 0.5       # standard deviations from the mean of all from which on a trait describes a group
 
 

@@ -48,7 +48,7 @@ def _rhythm(known: Days, cut: int, rows: Ints, _: int) -> dict[str, Floats]:
     square = np.bincount(who, gap.astype(np.float64) ** 2, known.n_customers)[rows] / np.maximum(n_gaps, 1)
     last_gap = np.zeros(known.n_customers)
     last_gap[who] = gap                                     # the rows are in order, so the last one stays
-    overall = float(gap.mean()) if len(gap) else float(age.mean())
+    overall = float(gap.mean() if len(gap) else age.sum() / max(len(age), 1))
     usual = (mean * n_gaps + overall * 2) / (n_gaps + 2)    # drawn to the mean of all by two gaps
     return {"days since the last purchase": silent, "days since the first purchase": age, "purchases": count,
             "usual gap": usual, "silence in usual gaps": silent / np.maximum(usual, 1),

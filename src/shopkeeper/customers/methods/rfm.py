@@ -54,12 +54,13 @@ class Rules:
 
     def words(self) -> dict[str, str]:
         """Segment -> its rule, as a condition that can be read and checked."""
-        here, lost = f"silent <= {self.fresh}", f"silent > {self.gone}"
-        best = f"purchases >= {self.often} and money >= {self.much:g}"
-        return {"new": f"{here} and purchases = 1 and known <= {self.young}", "best": f"{here} and {best}",
-                "loyal": f"{here} and purchases >= {self.often} and money < {self.much:g}",
-                "promising": f"{here} and purchases < {self.often}", "fading": f"{self.fresh} < silent <= {self.gone}",
-                "lost best": f"{lost} and {best}", "lost": f"{lost} and not ({best})"}
+        here, lost, much = f"silent <= {self.fresh}", f"silent > {self.gone}", f"{self.much:.15g}"
+        best, new = f"purchases >= {self.often} and money >= {much}", f"purchases = 1 and known <= {self.young}"
+        return {"new": f"{here} and {new}", "best": f"{here} and {best}",
+                "loyal": f"{here} and purchases >= {self.often} and money < {much}",
+                "promising": f"{here} and purchases < {self.often} and not ({new})",
+                "fading": f"{self.fresh} < silent <= {self.gone}", "lost best": f"{lost} and {best}",
+                "lost": f"{lost} and not ({best})"}
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data."""

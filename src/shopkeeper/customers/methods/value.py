@@ -43,7 +43,7 @@ class PastRate:
 
     Attributes:
         rate: Repeat purchases a day over all customers.
-        mean: Money of a repeat purchase over all customers.
+        mean: Money of a repeat purchase, its mean over the customers who came back: each counts alike, however much.
     """
 
     rate: float
@@ -55,8 +55,8 @@ class PastRate:
     def fit(cls, days: Days, cut: int) -> PastRate:
         """From what was done before a day."""
         past = repeats(days, cut)[1]
-        return cls(float(past.x.sum() / max(past.age.sum(), 1.0)),
-                   float((past.x * past.spend).sum() / max(past.x.sum(), 1.0)))
+        paid = past.spend[past.spend > 0]
+        return cls(float(past.x.sum() / max(past.age.sum(), 1.0)), float(paid.mean()) if len(paid) else 0.0)
 
     def purchases(self, past: Repeats, horizon: float) -> Floats:
         """As `Worth.purchases`."""
