@@ -255,9 +255,15 @@ def _of_customers(shop):
     return {"customers.lifetime_value": customers.lifetime_value(shop, n=1),
             "customers.at_risk": customers.at_risk(shop, n=1), "customers.segments": customers.segments(shop),
             "customers.profile": customers.profile(shop, "old1"),
+            "customers.save_segment": customers.save_segment(shop, "x", "silent > 9", dry_run=True),
             "customers.publish": customers.publish(shop, dry_run=True),
             "customers.export_audience": customers.export_audience(shop, "x", audience=lost, dry_run=True),
             "customers.notify": customers.notify(shop, "https://example.com", audience=lost, dry_run=True)}
+
+
+def _dropped(shop):
+    customers.save_segment(shop, "x", "silent > 9")
+    return customers.drop_segment(shop, "x", dry_run=True)
 
 
 def _removed(shop):
@@ -273,7 +279,7 @@ def test_conventions_list_the_columns_and_types_of_every_answer(small_learned, b
     visitor = identity.join(small_learned, dry_run=True).table["anonymous_id"][0].as_py()
     record = {"event": "login", "ts": "2026-01-05T10:00:00", "customer_id": "a"}
     answers = {
-        **_of_customers(buying),
+        **_of_customers(buying), "customers.drop_segment": _dropped(copy_of(small_learned, "dropped")),
         "recommend.next_items": recommend.next_items(small_learned, bought["customer_id"], n=1),
         "recommend.chances": recommend.chances(small_learned, bought["customer_id"], n=1),
         "recommend.vectors": recommend.vectors(small_learned, n=5),

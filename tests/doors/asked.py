@@ -19,8 +19,9 @@ def shop() -> Shop:
     made.ingest([buyers(end=made.now())], name="older")
     made.ingest([{"event": "view_item", "ts": "2026-02-01T10:00:00", "customer_id": "c", "event_id": "no-item"},
                  {"event": "view_item", "ts": "sometime", "customer_id": "c", "item_id": "i", "event_id": "no-time"}])
-    from shopkeeper import trends
+    from shopkeeper import customers, trends
 
+    customers.save_segment(made, "sales", "purchases >= 1")
     trends.save_alert(made, "sales", rule=trends.Rule(kind="purchase"), force=True)
     return made
 
@@ -33,7 +34,7 @@ def names() -> dict[str, Any]:
     bought = [row for row in events.to_pylist() if row["customer_id"] and row["item_id"] and row["anonymous_id"]]
     joined = pairs(shop().events().filter(lambda t: t.customer_id == bought[0]["customer_id"]))
     return {"anonymous": shop().engine.run(joined)["anonymous_id"][0].as_py(), "name": "sales",
-            "webhook": "https://example.com/x",
+            "webhook": "https://example.com/x", "rule": "purchases >= 2",
             "import_id": shop().manifest.imports[-1].id,
             "customer": bought[0]["customer_id"], "item": bought[0]["item_id"],
             "items": tuple(dict.fromkeys(row["item_id"] for row in bought))[:2]}

@@ -35,7 +35,8 @@ def some_line() -> dict:
 def values(entry: Entry) -> dict:
     bought = some_line()
     known = {"customer": bought["customer_id"], "item": bought["item_id"], "items": (bought["item_id"],),
-             "name": "sales", "import_id": "unknown", "anonymous": "somebody", "webhook": "https://example.com/x"}
+             "name": "sales", "import_id": "unknown", "anonymous": "somebody", "webhook": "https://example.com/x",
+             "rule": "purchases >= 2"}
     given = {parameter.name: known[parameter.name] for parameter in entry.parameters() if parameter.required}
     return given | ({"n": 3} if any(parameter.name == "n" for parameter in entry.parameters()) else {})
 
