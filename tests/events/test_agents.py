@@ -62,12 +62,20 @@ def test_agents_that_ask_for_a_person_stand_apart_from_crawlers_and_driven_brows
     assert (of_agent(agent).traffic, of_agent(agent).reason) == (label, reason)
 
 
-def test_a_page_without_any_agent_is_suspect_where_the_source_has_agents_and_an_order_never_is():
-    columns = {"user_agent": pa.array([CHROME, None, " ", None]),
-               "event": pa.array(["page_view", "view_item", "search", "purchase"])}
+def test_a_page_without_any_agent_is_suspect_where_nearly_every_page_has_one_and_an_order_never_is():
+    columns = {"user_agent": pa.array([CHROME] * 18 + [None, " ", None]),
+               "event": pa.array(["page_view"] * 18 + ["view_item", "search", "purchase"])}
 
-    assert labels(columns, np.zeros(4, bool))["traffic"].to_pylist() == [None, "suspect", "suspect", None]
-    assert labels({"event": columns["event"]}, np.zeros(4, bool)) == {}
+    assert labels(columns, np.zeros(21, bool))["traffic"].to_pylist() == [None] * 18 + ["suspect", "suspect", None]
+    assert labels({"event": columns["event"]}, np.zeros(21, bool)) == {}
+
+
+@pytest.mark.parametrize("agents", [[CHROME] + [None] * 39, [CHROME, None] * 20, [CHROME, CHROME, None]],
+                         ids=["one in forty", "half", "too few to tell"])
+def test_where_agents_are_often_missing_nobody_is_suspect_for_want_of_one(agents):
+    columns = {"user_agent": pa.array(agents), "event": pa.array(["view_item"] * len(agents))}
+
+    assert labels(columns, np.zeros(len(agents), bool)) == {}
 
 
 def test_the_flag_of_a_driven_browser_is_found_under_any_path_and_spelling():

@@ -9,6 +9,7 @@ from shopkeeper.traffic.methods.driven import Driven
 from shopkeeper.traffic.methods.even import Even
 from shopkeeper.traffic.methods.quick import Quick
 from shopkeeper.traffic.methods.reviews import REASONS, Written, score, signs
+from shopkeeper.traffic.methods.silent import Silent
 from shopkeeper.traffic.methods.walk import Walk
 
 HOUR = 3_600_000_000
@@ -17,8 +18,8 @@ DAY = 24 * HOUR
 
 def visitors(n, *, items=1_000, **columns):
     """n quiet visitors; what is given is laid over them."""
-    base = {name: np.zeros(n, np.int64) for name in ("most_items", "pauses", "quick", "suspect", "intent", "bought",
-                                                     "cell", "first", "last")}
+    base = {name: np.zeros(n, np.int64) for name in ("most_items", "pauses", "quick", "driven", "silent", "intent",
+                                                     "bought", "cell", "first", "last")}
     base |= {"events": np.ones(n, np.int64), "mean": np.full(n, 20.0), "spread": np.full(n, 20.0),
              "named": np.zeros(n, bool)}
     given = {name: np.broadcast_to(np.asarray(value, base[name].dtype), (n,)).copy() for name, value in columns.items()}
@@ -35,8 +36,9 @@ FAST = {"events": 300, "pauses": 250, "quick": 250, "mean": 0.5, "spread": 0.2}
     (Quick(), {"events": 50, "pauses": 40, "mean": 2.0}, False),
     (Even(), CLOCK, True), (Even(), {**CLOCK, "pauses": 9}, False), (Even(), {**CLOCK, "spread": 15.0}, False),
     (Even(), {**CLOCK, "intent": 1}, False),
-    (Driven(), {"events": 6, "suspect": 6}, True), (Driven(), {"events": 6, "suspect": 6, "intent": 1}, False),
-    (Driven(), {"events": 6, "suspect": 2}, False)], ids=lambda value: getattr(value, "name", None))
+    (Driven(), {"events": 6, "driven": 6}, True), (Driven(), {"events": 6, "driven": 6, "intent": 1}, False),
+    (Driven(), {"events": 6, "driven": 2}, False), (Silent(), {"events": 600, "silent": 600}, False)],
+    ids=lambda value: getattr(value, "name", None))
 def test_a_sign_finds_its_machine_and_not_who_is_nearly_one(method, seen, bot):
     assert (method.judge(visitors(1, **seen))[0] >= BOT) == bot
 
@@ -48,8 +50,14 @@ def test_a_long_walk_alone_makes_a_suspect_and_no_bot():
     assert 0.5 <= judge(who)[0][0] < BOT
 
 
+def test_who_never_sends_an_agent_is_a_suspect_at_most_for_that_alone_and_for_that_reason():
+    score, sign = judge(visitors(1, events=60, silent=60))
+
+    assert (score[0], METHODS[sign[0]].name) == (0.5, "no_agent")
+
+
 def test_whoever_has_bought_is_never_a_machine_whatever_the_signs_say():
-    for seen in (CLOCK, FAST, {"events": 900, "most_items": 900, "suspect": 900}):
+    for seen in (CLOCK, FAST, {"events": 900, "most_items": 900, "driven": 900}):
         assert judge(visitors(1, **seen))[0][0] >= 0.5
         assert judge(visitors(1, **seen, bought=1))[0][0] == 0.0
 
@@ -164,6 +172,15 @@ def test_copied_texts_are_found_in_english_and_chinese_and_praise_in_three_words
     found = signs(written(when=np.arange(8) * DAY, text=texts))[:, REASONS.index("alike")]
 
     assert found.tolist() == [True, False, True, True, False, True, False, False]
+
+
+@pytest.mark.parametrize(("text", "apart", "copies"), [
+    ("Great product works perfectly very happy", 30, True), ("很好很满意下次还会再来买的", 30, True),
+    ("Great product works perfectly very happy", DAY // 1_000_000, False), ("very good indeed", 30, False)])
+def test_a_short_text_is_a_copy_where_it_comes_again_and_again_within_a_day(text, apart, copies):
+    reviews = written(when=np.arange(40) * apart * 1_000_000, text=[text] * 39 + ["something else altogether, thanks"])
+
+    assert signs(reviews)[:, REASONS.index("alike")].tolist() == [copies] * 39 + [False]
 
 
 def test_several_signs_together_weigh_more_than_one():

@@ -200,6 +200,40 @@ def test_a_command_leaves_bots_out_and_counts_them_if_told_to(mixed, capsys):
     assert any("of bots" in note for note in shown["human"]["notes"])
 
 
+def visits(who, n, agent, every=86_400):
+    """n views of somebody, a day apart or so."""
+    return [{"event": "view_item", "ts": (BEGIN + timedelta(seconds=n * every + len(who))).isoformat(),
+             "event_id": f"{who}-{n}", "anonymous_id": who, "item_id": f"i{n % 5}", "user_agent": agent}
+            for n in range(n)]
+
+
+def test_nobody_is_a_bot_for_want_of_a_user_agent(tmp_path):
+    few = [one for n in range(40) for one in visits(f"v{n}", 6, CHROME if n == 0 else None)]
+    nearly_all = [one for n in range(40) for one in visits(f"v{n}", 6, None if n in (0, 1) else CHROME)]
+    nearly_all[6]["user_agent"] = CHROME  # of the second visitor one
+
+    rare, usual = Shop.open(tmp_path / "rare"), Shop.open(tmp_path / "usual")
+    rare.ingest(few)
+    usual.ingest(nearly_all)
+
+    assert traffic.label(rare).table.num_rows == 0
+    assert traffic.label(usual).table.to_pylist() == [
+        {"label": "suspect", "reason": "no_agent", "people": 1, "events": 6}]
+    assert usual.left_out() == 0
+
+
+def test_an_agent_that_pauses_like_a_clock_stays_an_agent_in_the_report_and_among_people(tmp_path):
+    gpt = "Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko); compatible; ChatGPT-User/1.0; +https://openai.com/bot"
+    shop = Shop.open(tmp_path / "shop")
+    shop.ingest([*visits("gpt", 40, gpt, every=600), *visits("even", 40, CHROME, every=600)])
+    traffic.label(shop)
+
+    rows = {row["label"]: row["events"] for row in traffic.report(shop).table.to_pylist()}
+    assert rows == {"agent": 40, "bot": 40}
+    assert [traffic.people(shop, label=label).table.num_rows for label in ("agent", "bot")] == [1, 1]
+    assert shop.engine.run(shop.events()).num_rows == 40
+
+
 # ---- clicks and reviews
 
 

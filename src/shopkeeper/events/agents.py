@@ -4,7 +4,8 @@ A label (`traffic`), how sure it is (`bot_score`) and why (`bot_reason`), writte
 
 - `bot`: the user agent is on the list of crawlers, or the address lies in a range that a crawler's owner publishes.
 - `agent`: a program that asks for one person, and may buy for her.
-- `suspect`: a browser that a program drives, or a page asked for without any user agent.
+- `suspect`: a browser that a program drives, or a page asked for without any user agent where nearly every other has
+  one. A source that often says nothing of agents has no more to say about whom they are missing from.
 
 Most senders are none of these, and their cells stay null: what they do over time is judged later, from the log.
 
@@ -65,6 +66,7 @@ _BROWSER = re.compile(
     r"Safari/[\d.]+(?: Edg/[\d.]+)?|Gecko/[\d.]+ Firefox/[\d.]+)", re.ASCII)
 _HITS = frozenset({"page_view", "view_item", "view_item_list", "search"})  # what browsers ask; a shop's own server is
 _TRUE = frozenset({"true", "1", "yes"})                                    # not asked for its user agent
+NEARLY, FEWEST = 0.9, 20  # share of the hits of a batch that have an agent, and how many hits tell
 _FLAGS = ("webdriver", "is_webdriver", "navigator_webdriver")
 _CHUNK = 50  # patterns of one regular expression
 _NAMES = ("traffic", "bot_score", "bot_reason")
@@ -204,13 +206,19 @@ def labels(columns: Mapping[str, Any], flagged: npt.NDArray[np.bool_], ranges: R
         code = np.where(code < 0, which[_codes(coded)], code)
         if "event" in columns:
             empty = np.array([not text.strip() for text in coded.dictionary.to_pylist()] + [True])[_codes(coded)]
-            _put(code, empty & _where(columns["event"], _HITS.__contains__), SILENT)
+            _put(code, _silent(empty, _where(columns["event"], _HITS.__contains__)), SILENT)
     _put(code, flagged, DRIVEN)
     if (code < 0).all():
         return {}
     rows = pa.array(code, mask=code < 0)
     return {name: pa.array([label[at] for label in _LABELS], kind).take(rows)
             for at, (name, kind) in enumerate(zip(_NAMES, _TYPES, strict=True))}
+
+
+def _silent(empty: npt.NDArray[np.bool_], hits: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """(n,) hits without an agent, in a batch where nearly all hits have one; nothing where it is too small to tell."""
+    of, silent = np.count_nonzero(hits), np.count_nonzero(hits & empty)
+    return hits & empty if of >= FEWEST and of - silent >= NEARLY * of else np.zeros(len(hits), bool)
 
 
 def _put(code: Codes, where: npt.NDArray[np.bool_], label: Label) -> None:

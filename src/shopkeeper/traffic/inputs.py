@@ -15,7 +15,7 @@ from shopkeeper.events.schema import SERVICE
 from shopkeeper.shop import Shop
 from shopkeeper.traffic.methods import Visitors
 from shopkeeper.warehouse.sessions import person
-from shopkeeper.warehouse.traffic import FACTS, counted, labelled
+from shopkeeper.warehouse.traffic import AGENT, FACTS, KNOWN, counted, labelled
 
 DAY = 86_400_000_000                       # microseconds
 LOOKS = ("page_view", "view_item")         # one of them a page: what pauses are measured between
@@ -24,8 +24,12 @@ LONGEST, SHORTEST = 1_800.0, 0.05          # seconds of a pause: more is a new v
 
 
 def acts(events: Any) -> Any:
-    """Expression: what people and machines did themselves: heads of events, with `who`; no guests, nothing of ours."""
-    rows = events.filter(events.line == 0, events.source.isnull() | (events.source != SERVICE), counted(events))
+    """Expression: what people and machines did themselves: heads of events, with `who`; no guests, nothing of ours.
+
+    What a label at the entrance calls a bot's or an agent's is known for what it is and is not judged.
+    """
+    open_ = counted(events) & (events.traffic.isnull() | (events.traffic != AGENT))
+    rows = events.filter(events.line == 0, events.source.isnull() | (events.source != SERVICE), open_)
     who = person(rows)
     return rows.filter(who.notnull() & ~who.startswith(GUEST)).mutate(who=who, day=rows.ts.truncate("D"))
 
@@ -51,7 +55,9 @@ def visitors(events: Any, roles: Mapping[str, str]) -> Any:
     rows = acts(events)
     told = rows.group_by("who").aggregate(
         events=rows.count().cast("int64"),
-        suspect=(rows.traffic == "suspect").cast("int64").sum().fill_null(0).cast("int64"),
+        driven=(rows.bot_reason == "driven").cast("int64").sum().fill_null(0).cast("int64"),
+        silent=ibis.ifelse(rows.user_agent.nullif("").count() == 0,
+                           (rows.bot_reason == "no_agent").cast("int64").sum().fill_null(0), 0).cast("int64"),
         intent=rows.event.isin([*wants, *WANTS]).cast("int64").sum().cast("int64"),
         bought=rows.event.isin(done).cast("int64").sum().cast("int64"),
         named=(rows.utm_source.notnull() | rows.referrer.notnull() | rows.click_id.notnull() |
@@ -68,7 +74,8 @@ def visitors(events: Any, roles: Mapping[str, str]) -> Any:
 
 def watched(table: Any) -> Any:
     """Expression: those of `visitors` on whom there may be something to say: few events, many pauses, suspicions."""
-    return table.filter((table.events <= 2) | (table.pauses >= 10) | (table.suspect > 0))
+    return table.filter((table.events <= 2) | (table.pauses >= 10) |
+                        (table.driven + table.silent > 0))
 
 
 def catalogue(events: Any) -> Any:
@@ -97,8 +104,8 @@ def read_visitors(shop: Shop, start: int | None) -> Seen:
     items = int(shop.engine.run(catalogue(events))["n"][0].as_py() or 0)
     kind = pa.table({name: table[name] for name in ("agent", "country", "device")})
     return Seen(table["who"].combine_chunks(), Visitors(
-        **{name: _ints(table, name) for name in ("events", "suspect", "intent", "bought", "pauses", "quick",
-                                                 "most_items", "first", "last")},
+        **{name: _ints(table, name) for name in ("events", "driven", "silent", "intent", "bought", "pauses",
+                                                 "quick", "most_items", "first", "last")},
         mean=_floats(table, "total") / np.maximum(_ints(table, "pauses"), 1),
         spread=np.sqrt(np.maximum(_floats(table, "within"), 0.0) / np.maximum(_ints(table, "pauses"), 1)),
         named=_ints(table, "named") > 0, cell=_numbered(kind), items=items))
@@ -130,7 +137,7 @@ def shares(events: Any, facts: Any | None) -> Any:
         rows = rows.mutate(label=rows.own, reason=rows.why)
     else:
         rows = rows.left_join(facts.select(known=facts.person, by=facts.label, cause=facts.reason), [("who", "known")])
-        plain = rows.own.isnull() | ((rows.own != "bot") & (rows.by == "bot"))
+        plain = rows.own.isnull() | (~rows.own.isin(KNOWN) & (rows.by == "bot"))
         rows = rows.mutate(label=ibis.ifelse(plain, rows.by, rows.own), reason=ibis.ifelse(plain, rows.cause, rows.why))
     rows = rows.mutate(label=rows.label.fill_null("human"), reason=rows.reason.fill_null(""))
     found = rows.group_by(["label", "reason"]).aggregate(events=rows.count().cast("int64"),

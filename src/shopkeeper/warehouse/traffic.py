@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 FACTS = "facts/traffic"
 LEFT_OUT = ("bot",)  # agents buy for people, and of suspects nobody is sure: both count
+AGENT = "agent"
+KNOWN = (*LEFT_OUT, AGENT)  # an event whose own label is one of these stays what it is, whatever its sender is called
 Traffic = Literal["human", "all"]
 TRAFFIC: tuple[Traffic, ...] = ("human", "all")
 
@@ -41,7 +43,8 @@ def human(engine: Engine, events: Any) -> Any:
     rows = events.filter(counted(events))
     if not engine.has(FACTS):
         return rows
-    named = rows.mutate(_who=person(rows))
+    known = rows.traffic.notnull() & rows.traffic.isin(KNOWN)
+    named = rows.mutate(_who=ibis.ifelse(known, ibis.null("string"), person(rows)))
     return named.anti_join(_people(engine), [("_who", "who")]).drop("_who")
 
 
@@ -50,7 +53,8 @@ def labelled(engine: Engine, events: Any) -> Any:
     if not engine.has(FACTS):
         return events
     named = events.mutate(_who=person(events)).left_join(_people(engine), [("_who", "who")])
-    label = ibis.ifelse(counted(named) & named.who.notnull(), named.label, named.traffic)
+    known = named.traffic.notnull() & named.traffic.isin(KNOWN)
+    label = ibis.ifelse(~known & named.who.notnull(), named.label, named.traffic)
     return named.mutate(traffic=label).drop("_who", "who", "label")
 
 

@@ -9,9 +9,10 @@ from shopkeeper.traffic.methods.crowd import Crowd
 from shopkeeper.traffic.methods.driven import Driven
 from shopkeeper.traffic.methods.even import Even
 from shopkeeper.traffic.methods.quick import Quick
+from shopkeeper.traffic.methods.silent import Silent
 from shopkeeper.traffic.methods.walk import Walk
 
-METHODS: tuple[Method, ...] = (Quick(), Even(), Walk(), Driven(), Crowd())
+METHODS: tuple[Method, ...] = (Quick(), Even(), Walk(), Driven(), Silent(), Crowd())
 BOT, SUSPECT = 0.9, 0.5  # from which score on somebody is called so
 
 __all__ = ["BOT", "METHODS", "SUSPECT", "Method", "Visitors", "judge"]
@@ -25,7 +26,7 @@ def judge(who: Visitors) -> tuple[Floats, Ints]:
 
     >>> import numpy as np
     >>> n, f = np.array([100]), np.array([0.3])
-    >>> who = Visitors(n, n, n, n, f, f, n * 0, n * 0, n * 0, n > 200, n, n, n, 1_000)
+    >>> who = Visitors(n, n, n, n, f, f, n * 0, n * 0, n * 0, n * 0, n > 200, n, n, n, 1_000)
     >>> judge(who)[0].round(2).tolist(), METHODS[judge(who)[1][0]].name
     ([0.95], 'quick')
     """

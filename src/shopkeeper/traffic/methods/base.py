@@ -17,7 +17,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Visitors:
-    """What n visitors did, as far as no label at the entrance called them bots.
+    """What n visitors did, as far as no label at the entrance called them bots or agents.
 
     Attributes:
         events: (n,) what they did in all.
@@ -25,7 +25,8 @@ class Visitors:
         pauses: (n,) pauses between two looks, as far as neither a simultaneous hit (below 0.05 s) nor a long silence.
         quick: (n,) those of them below a second.
         mean, spread: (n,) seconds: mean of the pauses, and their deviation within a day.
-        suspect: (n,) events that were suspect at the entrance.
+        driven: (n,) events of a browser that said at the entrance that a program drives it.
+        silent: (n,) events that were suspect there for want of a user agent; 0 for whoever sent one with any event.
         intent: (n,) what only somebody who wants something does: carts, checkouts, wishlists, searches, sign-ups.
         bought: (n,) purchases, refunds, reviews.
         named: (n,) whether they came by a mark (campaign, click or referrer).
@@ -40,7 +41,8 @@ class Visitors:
     quick: Ints
     mean: Floats
     spread: Floats
-    suspect: Ints
+    driven: Ints
+    silent: Ints
     intent: Ints
     bought: Ints
     named: npt.NDArray[np.bool_]

@@ -19,6 +19,7 @@ from shopkeeper.traffic.methods.base import Floats, Ints
 DAY = 86_400_000_000                # microseconds
 CHANCE, FEWEST = 1e-6, 5            # how rare a burst must be, and how many reviews it has at least
 SHINGLE, LIKE, SHORTEST = 3, 0.7, 8  # words of a shingle; shared shingles of near duplicates; words of a text
+BRIEF = 4                            # words of a text that counts as copied where it is one of FEWEST in a day
 USUAL = 0.2                          # share of the reviews from which on what an account does is usual
 REASONS = ("burst", "reviews_only", "one_item", "alike")
 WEIGHTS = (0.6, 0.5, 0.3, 0.6)      # how much each sign speaks against a review
@@ -48,7 +49,7 @@ def signs(of: Written) -> npt.NDArray[np.bool_]:
     """(n, 4) which of REASONS speak against each review."""
     known = of.reviews > 0
     only, one = known & (of.others == 0), known & (of.items == 1) & (of.others <= 2)
-    return np.stack([_burst(of), _odd(only), _odd(one), alike(of.text)], axis=1)
+    return np.stack([_burst(of), _odd(only), _odd(one), alike(of.text) | copied(of)], axis=1)
 
 
 def _odd(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
@@ -98,6 +99,26 @@ def alike(texts: list[str]) -> npt.NDArray[np.bool_]:
     for (first, second), n in shared.items():
         if n >= LIKE * min(len(sets[first]), len(sets[second])):
             out[[first, second]] = True
+    return out
+
+
+def copied(of: Written) -> npt.NDArray[np.bool_]:
+    """(n,) short texts, the same words of one item `FEWEST` times within a day; a word or two everybody writes.
+
+    >>> n, text = np.arange(6), ["works perfectly very happy"] * 5 + ["good"]
+    >>> copied(Written(n, n * 0, text, n, n, n)).tolist()
+    [True, True, True, True, True, False]
+    """
+    out = np.zeros(len(of.text), bool)
+    same: dict[tuple[int, str], list[int]] = {}
+    for row, text in enumerate(of.text):
+        words = text.lower().split()
+        if len(words) >= BRIEF or (len(words) <= 2 and len("".join(words)) >= 3 * BRIEF):  # without spaces: characters
+            same.setdefault((int(of.item[row]), " ".join(words)), []).append(row)
+    for rows in same.values():
+        when = of.when[rows]
+        for first in np.flatnonzero(when[FEWEST - 1:] - when[:len(when) - FEWEST + 1] <= DAY).tolist():
+            out[rows[first:first + FEWEST]] = True
     return out
 
 
