@@ -144,7 +144,7 @@ class _Arrivals(Cleaner):
 
     def __init__(self, source: str, entrance: Entrance, requests: Requests) -> None:
         super().__init__(mappings.Plan(mappings.Mapping(source=source), {}, ()), entrance, source, 0, originals=False)
-        self.time_rule.slashed = False
+        self.time_rule.slashed, self.number_rule.alone = False, True
         self.requests, self._which = requests, np.zeros(0, np.int64)
 
     def clean(self, batch: RawBatch) -> Cleaned:
@@ -188,7 +188,7 @@ def judge_events(requests: Requests, source: str, kinds: Mapping[str, Role], key
 def judge_rows(requests: Requests, table: str, source: str, keys: Keys) -> Judged:
     """Clean posted rows of one of the other tables."""
     cleaner = TableCleaner(mappings.Plan(mappings.Mapping(), {}, ()), table, keys, source)
-    cleaner.time_rule.slashed = False
+    cleaner.time_rule.slashed, cleaner.number_rule.alone = False, True
     parts: list[tuple[Cleaned, Numbers]] = []
     for batch in _batches(requests, frozenset(TABLES[table].names) - {"props"}):
         cleaner.plan = mappings.table_plan(cleaner.plan.mapping, table, batch.table.column_names, source,

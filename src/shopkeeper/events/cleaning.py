@@ -41,6 +41,7 @@ from shopkeeper.events.schema import (
     TIME,
     Role,
 )
+from shopkeeper.events.separators import NumberRule, written
 from shopkeeper.events.times import TimeRule, impossible, times
 from shopkeeper.words import say
 
@@ -124,7 +125,7 @@ class Cleaner:
         self.kinds, self.keys, self.ranges = entrance.kinds, entrance.keys, entrance.ranges
         self.plan, self.file = plan, file
         self.received_at, self.originals, self.next_record = received_at, originals, 0
-        self.time_rule = TimeRule(plan.mapping.time_zone, plan.mapping.time_format)
+        self.time_rule, self.number_rule = TimeRule(plan.mapping.time_zone, plan.mapping.time_format), NumberRule()
         check_kinds(plan, self.kinds)
 
     def clean(self, batch: RawBatch) -> Cleaned:
@@ -192,7 +193,7 @@ class Cleaner:
 
     def _read(self, name: str, cells: Any) -> values.Read:
         kind = BY_NAME[name].type if name in BY_NAME else pa.string()
-        return _readers(self.time_rule).get(kind, _as_text)(cells)
+        return _readers(name, self.time_rule, self.number_rule).get(kind, _as_text)(cells)
 
     def _correct_clock(self, draft: Draft) -> None:
         """`ts` from the sender's clocks where it is not given; a time that cannot be is unreadable."""
@@ -337,9 +338,10 @@ def _line(cells: Any) -> values.Read:
     return pc.if_else(pa.array(large), None, lines), bad | large
 
 
-def _readers(rule: TimeRule) -> dict[Any, Callable[[Any], values.Read]]:
+def _readers(name: str, rule: TimeRule, numbers: NumberRule) -> dict[Any, Callable[[Any], values.Read]]:
     """How the cells of a column are read, by its type; whatever is not here is text."""
-    return {TIME: lambda cells: times(cells, rule), MONEY: values.money, pa.float64(): values.number,
+    return {TIME: lambda cells: times(cells, rule), MONEY: lambda cells: written(cells, name, numbers, values.money),
+            pa.float64(): lambda cells: written(cells, name, numbers, values.number),
             pa.int64(): values.whole, pa.int32(): _line}
 
 
@@ -408,7 +410,7 @@ class TableCleaner:
     def __init__(self, plan: Plan, table: str, keys: Keys, file: str) -> None:
         self.plan, self.keys, self.file = plan, keys, file
         self.schema, self.key = TABLES[table], TABLE_KEYS[table]
-        self.time_rule = TimeRule(plan.mapping.time_zone, plan.mapping.time_format)
+        self.time_rule, self.number_rule = TimeRule(plan.mapping.time_zone, plan.mapping.time_format), NumberRule()
 
     def clean(self, batch: RawBatch) -> Cleaned:
         """Clean one batch; its `events` are rows of the table."""
@@ -430,7 +432,6 @@ class TableCleaner:
     def _draft(self, batch: RawBatch) -> Draft:
         n, constants = batch.table.num_rows, self.plan.mapping.constants
         draft, left_over = Draft(n, {}, {}, {}), {}
-        readers = _readers(self.time_rule)
         for name in self.plan.unmapped:
             left_over[name] = values.flat(batch.table.column(name))
         for field in self.schema:
@@ -440,6 +441,7 @@ class TableCleaner:
                 continue
             cells = values.flat(batch.table.column(theirs)) if theirs is not None else pa.repeat(
                 pa.scalar(constants[field.name]), n)
+            readers = _readers(field.name, self.time_rule, self.number_rule)
             draft.columns[field.name], bad = readers.get(field.type, _as_text)(cells)
             if bad.any():
                 draft.unread[field.name] = int(bad.sum())

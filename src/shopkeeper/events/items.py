@@ -19,6 +19,7 @@ from shopkeeper.events.props import props, together
 from shopkeeper.events.raw import RawBatch
 from shopkeeper.events.rules import Draft, check
 from shopkeeper.events.schema import BY_NAME, COLUMNS, EVENTS, HEAD_COLUMNS, ITEM_COLUMNS, MONEY
+from shopkeeper.events.separators import NumberRule, written
 
 MOST_ITEMS = 10_000        # items of one record
 MOST_REPEATED = 8 << 20    # bytes of text of one record that its item lines repeat, all lines together
@@ -235,7 +236,7 @@ def _text(value: object) -> str | None:
 def _typed(name: str, array: Any) -> values.Read:
     kind = BY_NAME[name].type
     if kind == MONEY:
-        return values.money(array)
+        return written(array, name, NumberRule(alone=True), values.money)
     if kind == pa.float64():
-        return values.number(array)
+        return written(array, name, NumberRule(alone=True), values.number)
     return values.whole(array) if kind == pa.int64() else (values.text(array), values.nothing(len(array)))

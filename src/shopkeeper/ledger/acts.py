@@ -73,7 +73,8 @@ def _notes(done: Received) -> tuple[Sentence, ...]:
     notes += [say("mapped: {names}", names=", ".join(f"{ours} <- {theirs}" for ours, theirs in done.mapped.items()))]
     if done.unmapped:
         notes.append(say("kept in props: {names}", names=", ".join(done.unmapped)))
-    notes += [say("{count:,} cells of {name} could not be read and are kept in props.", count=count, name=name)
+    notes += [say("{count:,} cells of {name} could not be read and are kept in props: write numbers as 1234.56 "
+                  "(1,299 alone can mean two).", count=count, name=name)
               for name, count in done.unread.items()]
     notes += [say("{count:,} cells filled by the rule {rule}.", count=count, rule=rule)
               for rule, count in done.derived.items()]

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from shopkeeper.asking import question
 from shopkeeper.errors import BadInput
+from shopkeeper.events.schema import MONEY_COLUMNS
 from shopkeeper.evidence import ExactCount
 from shopkeeper.ledger import inputs
 from shopkeeper.ledger.answers import Quality
@@ -137,6 +138,13 @@ def _imports(shop: Shop) -> Iterator[Finding]:
     for name, count in kept.most_common(20):
         if count:
             yield Finding("unmapped", "note", name, count, count / total, None, _mapping_of(name, events))
+    unread = Counter[str]()
+    for one in events:
+        unread.update(one.unread)
+    for name, count in unread.most_common():
+        yield Finding("unread", _weight(1.0, grave=name in MONEY_COLUMNS), name, count, count / total, None,
+                      say("these cells could not be read and count as nothing: write numbers as 1234.56 (1,299 alone "
+                          "can mean two), then undo the import and ingest the file again."))
     reasons = Counter[str]()
     for one in events:
         reasons.update(one.reasons)

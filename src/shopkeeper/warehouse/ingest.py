@@ -32,6 +32,7 @@ from shopkeeper.events.items import in_parts
 from shopkeeper.events.pseudonyms import VAULT, seal
 from shopkeeper.events.raw import Broken, RawBatch, encode_records
 from shopkeeper.events.schema import EVENTS, TABLE_KEYS, TABLES, TIME
+from shopkeeper.events.separators import NumberRule
 from shopkeeper.events.times import zoned_already
 from shopkeeper.warehouse import opening
 from shopkeeper.warehouse.manifest import Former, Import, Manifest
@@ -235,6 +236,13 @@ def _batches(source: Source, task: Task, spill: Path, tally: Tally,
                            else say("{name}: {problem}", name=opened.name, problem=problem))
 
 
+_Learned = tuple[bool | None, Mapping[str, str]]  # of day and month, and what stands before the decimals of a column
+
+
+def _learned(cleaner: Cleaner | TableCleaner) -> _Learned:
+    return cleaner.time_rule.day_first, dict(cleaner.number_rule.decimal)
+
+
 @dataclass(frozen=True)
 class _Job:
     """A part of a source on its way through a cleaner of its own: so that several can be cleaned at once."""
@@ -242,16 +250,17 @@ class _Job:
     cleaner: Cleaner | TableCleaner
     part: RawBatch
     source: str
-    learned: bool | None  # what the cleaner knew of day and month when it began
+    learned: _Learned  # what the cleaner knew when it began
 
     @classmethod
     def of(cls, cleaner: Cleaner | TableCleaner, part: RawBatch, source: str, record: int) -> _Job:
         """Of a part whose first record has this number."""
         own = copy(cleaner)
         own.time_rule = replace(cleaner.time_rule)
+        own.number_rule = NumberRule(dict(cleaner.number_rule.decimal), cleaner.number_rule.alone)
         if isinstance(own, Cleaner):
             own.next_record = record
-        return cls(own, part, source, own.time_rule.day_first)
+        return cls(own, part, source, _learned(own))
 
     def clean(self) -> Cleaned | Refusal:
         """The part cleaned, or why that is refused."""
@@ -262,10 +271,10 @@ class _Job:
         except Refusal as refusal:
             return refusal
 
-    def again(self, day_first: bool | None) -> _Job:
-        """The same, where more is known of day and month by now."""
+    def again(self, learned: _Learned) -> _Job:
+        """The same, where more is known by now."""
         own = _Job.of(self.cleaner, self.part, self.source, 0)
-        own.cleaner.time_rule.day_first = day_first
+        own.cleaner.time_rule.day_first, own.cleaner.number_rule.decimal = learned[0], dict(learned[1])
         if isinstance(own.cleaner, Cleaner) and isinstance(self.cleaner, Cleaner):
             own.cleaner.next_record = self.cleaner.next_record
         return own
@@ -278,14 +287,14 @@ def _cleaned(source: Source, task: Task, spill: Path, tally: Tally, progress: Pr
     Several are cleaned at once but in a dry run (without `keep`); the outcome is as if it had been one by one.
     """
     jobs = _jobs(source, task, spill, tally, progress, keep)
-    learned: bool | None = None
+    learned: _Learned = None, {}
     for job, found in in_order(lambda one: (one, one.clean()), jobs, THREADS if keep else 1):
         if job.learned != learned:
             job = job.again(learned)
             found = job.clean()
         if isinstance(found, Refusal):
             raise found
-        learned = job.cleaner.time_rule.day_first
+        learned = _learned(job.cleaner)
         plan = job.cleaner.plan
         if job.part.table.num_rows:
             _check_readable(plan, job.part, found, job.source)
@@ -483,7 +492,7 @@ def _commit(writer: Writer, manifest: Manifest, account: Received, tally: Tally,
         id=account.id or "", at=datetime.fromtimestamp(task.received_at / 1e6, UTC).isoformat(timespec="seconds"),
         sources=names, table=task.table, received=account.received, stored=account.stored, duplicate=account.duplicate,
         quarantined=account.quarantined, lines=account.lines, reasons=dict(account.reasons),
-        mapped=dict(account.mapped), unmapped=account.unmapped, kept=dict(account.kept),
+        mapped=dict(account.mapped), unmapped=account.unmapped, kept=dict(account.kept), unread=dict(account.unread),
         notes=tuple(json.dumps(note.to_dict(), ensure_ascii=False) for note in account.notes),
         dialects=tuple(dict.fromkeys(account.dialects.values())),
         said=json.dumps(asdict(task.mapping), ensure_ascii=False) if task.mapping != mappings.Mapping() else "")

@@ -63,6 +63,7 @@ class Import:
         notes: What else a person should know: sentences as JSON text.
         dialects: In which its sources were read.
         said: The mapping that was given for it, as JSON text; empty where there was none.
+        unread: Our column -> cells that could not be read, kept in props.
     """
 
     id: str
@@ -81,6 +82,7 @@ class Import:
     dialects: tuple[str, ...] = ()
     said: str = ""
     kept: Mapping[str, int] = field(default_factory=dict)
+    unread: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -379,7 +379,7 @@ class _Posted(Cleaner):
 
     def __init__(self, plan: mappings.Plan, entrance: Entrance, file: str, records: Sequence[_Record]) -> None:
         super().__init__(plan, entrance, file, _came(records[0]), originals=False)
-        self.time_rule.slashed = False
+        self.time_rule.slashed, self.number_rule.alone = False, True
         self._at = np.array([_came(one) for one in records], np.int64)  # microseconds UTC
         self._which = np.zeros(0, np.int64)
 

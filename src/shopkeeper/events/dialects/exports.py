@@ -10,9 +10,9 @@ from typing import Any
 
 from shopkeeper.events.dialects.base import Wrong, shortly, text_of
 from shopkeeper.events.dialects.values import number, said
+from shopkeeper.events.separators import SIGNS
 from shopkeeper.words import say
 
-_SIGNS = r"CNY|RMB|USD|EUR|GBP|US\$|HK\$|[¥￥$€£]"
 _STEP = Decimal("0.0001")          # of decimal(18, 4)
 _EXACT = 15                        # digits that a spreadsheet keeps of a number
 _FIRST, _LAST = 20_000, 80_000     # days of a spreadsheet: 1954 to 2119
@@ -74,7 +74,7 @@ def money(value: Any) -> str | None:
         return None
     less = text.startswith(("-", "−", "(", "（"))
     text = text.strip("-−()（） ")
-    text = re.sub(rf"^({_SIGNS})\s*|\s*(元|{_SIGNS})$", "", text).strip()
+    text = re.sub(rf"^({SIGNS})\s*|\s*(元|{SIGNS})$", "", text).strip()
     found = number(re.sub(r"(?<=\d)[,，](?=\d{3}(\D|$))", "", text).replace(" ", ""))
     return f"-{found}" if less and found.strip("0.") else found
 
