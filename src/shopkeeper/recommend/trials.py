@@ -38,6 +38,7 @@ from shopkeeper.recommend.methods.sequence import SequenceNetwork, can_train
 from shopkeeper.recommend.methods.together import Together
 from shopkeeper.recommend.points import network_of
 from shopkeeper.recommend.tuning import Sitting, Tuned, search, timed_score
+from shopkeeper.represent.content import Known, known_of
 from shopkeeper.represent.vocabulary import Vocabulary
 from shopkeeper.words import Sentence, say
 
@@ -102,7 +103,7 @@ def _factors(log: Log | None) -> tuple[Method, ...]:
 
 def _next_methods(log: Log | None) -> tuple[Method, ...]:
     """Those for what a customer wants next: what must be learned at length competes where the log can carry it."""
-    neighbours, network = Neighbours(_orders(log)), SequenceNetwork()
+    neighbours, network = Neighbours(_orders(log)), SequenceNetwork(known=lambda: _known(log))
     plain: tuple[Method, ...] = (Popular(), BuyAgain(), neighbours, *_factors(log))
     if log is not None and not _carries_training(log):
         return plain
@@ -113,6 +114,11 @@ def _next_methods(log: Log | None) -> tuple[Method, ...]:
                   *(Source(one, one.candidates()[0]) for one in _factors(log)),
                   Source(BuyAgain(), BuyAgainParams()), Source(Popular(), PopularParams()))
     return (*plain, *((network,) if trained else ()), blend)
+
+
+def _known(log: Log | None) -> Known | None:
+    """What is known of items, for settings of a network that are told of it; None where there is no items table."""
+    return None if log is None or log.listing is None else known_of(log.listing.marks(log.items.ids()))
 
 
 def _carries_training(log: Log) -> bool:

@@ -37,7 +37,8 @@ SPACES: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "sequence": {"network": ("choice", "transformer", "cnn", "gru"), "width": ("choice", 32, 64, 96),
                  "layers": ("int", 1, 3), "kernel": ("choice", 3, 5, 9), "window": ("choice", 50, 100, 200),
                  "dropout": ("float", 0.0, 0.5), "skip": ("float", 0.0, 0.3), "turned": ("float", 0.0, 0.5),
-                 "rate": ("log", 5e-4, 5e-3), "objective": ("choice", "softmax", "pointwise")},
+                 "rate": ("log", 5e-4, 5e-3), "objective": ("choice", "softmax", "pointwise"),
+                 "tower": ("choice", False, True)},
 }
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -11,15 +12,53 @@ import numpy.typing as npt
 from scipy import sparse
 
 from shopkeeper.errors import BadInput
-from shopkeeper.represent.text import terms
+from shopkeeper.represent.text import TextParams, TextVectors, terms
 from shopkeeper.words import say
 
-__all__ = ["described", "marked", "marks", "nearest", "of_kind"]
+__all__ = ["Known", "described", "known_of", "marked", "marks", "nearest", "of_kind"]
 
 Texts: TypeAlias = "Sequence[str | None] | npt.NDArray[Any]"
 
 _BANDS = 3  # price bands of a category
+_WORDS = 32  # numbers of a text vector for a network
 _CELLS = 8_000_000  # likenesses that are held at a time
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of V items beside their ids, for the item tower of a network.
+
+    Attributes:
+        codes: Name -> (V,) int64 codes from 0, -1 where it is not known.
+        vectors: (V, k) float32 of their texts, zeros where there is none; None without.
+    """
+
+    codes: Mapping[str, npt.NDArray[np.int64]]
+    vectors: npt.NDArray[np.float32] | None = None
+
+
+def known_of(lists: Sequence[Sequence[str]]) -> Known | None:
+    """The marks of items as codes: top category, category path, brand, price band; and their words as vectors.
+
+    Args:
+        lists: V lists of marks (`described`).
+
+    Returns:
+        None where no item has any mark.
+
+    >>> known_of([["category:Toys"], [], ["category:Toys", "brand:Acme"]]).codes["brand"].tolist()
+    [-1, -1, 0]
+    """
+    codes = {}
+    for kind in ("top", "category", "brand", "tier"):
+        mine = of_kind(lists, kind)
+        place = {mark: at for at, mark in enumerate(sorted({mark for one in mine for mark in one}))}
+        if place:
+            codes[kind] = np.asarray([place[one[0]] if one else -1 for one in mine], dtype=np.int64)
+    words = [" ".join(mark.removeprefix("word:") for mark in one) for one in of_kind(lists, "word")]
+    vectors = TextVectors.fit(words, TextParams(dimensions=_WORDS, chinese="bigrams")).vectors(words) if any(
+        words) else None
+    return Known(codes, vectors) if codes or vectors is not None else None
 
 
 def marks(category: Texts, brand: Texts, price: npt.ArrayLike) -> list[list[str]]:

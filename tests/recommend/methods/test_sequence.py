@@ -9,7 +9,9 @@ import pytest
 from shopkeeper.errors import BadInput, MissingExtra
 from shopkeeper.recommend.methods import sequence
 from shopkeeper.recommend.methods.base import DAY, Histories, Interactions
-from shopkeeper.recommend.methods.sequence import SequenceNetwork, SequenceParams, mixed
+from shopkeeper.recommend.methods.contract import NOW, small_log
+from shopkeeper.recommend.methods.sequence import SequenceNetwork, SequenceParams, folded, mixed
+from shopkeeper.represent.content import Known
 from shopkeeper.represent.settings import NetworkParams, TrainingParams
 
 ITEMS = 24
@@ -121,3 +123,28 @@ def test_a_setting_is_one_record_whose_parts_are_the_networks_and_the_trainings_
         SequenceParams(width=15)
     with pytest.raises(BadInput, match="rate is 7"):
         SequenceParams(rate=7)
+
+
+def test_what_is_known_of_items_reaches_the_network_and_is_folded_into_what_serves():
+    log = small_log(seed=4)
+    known = Known({"kind": np.where(np.arange(30) < 25, np.arange(30) % 3, -1)}, np.eye(30, 4, dtype=np.float32))
+    params = SequenceParams(width=8, layers=1, heads=2, epochs=2, window=10, tower=True)
+    told = SequenceNetwork(params, known=lambda: known).fit(log, NOW, params)
+    plain = SequenceNetwork(params).fit(log, NOW, params)
+
+    assert set(told.weights) == set(plain.weights)
+    assert told.weights["item.weight"].shape == (30, 8)
+    assert not np.allclose(told.weights["item.weight"], plain.weights["item.weight"])
+    again = SequenceNetwork().restore(*told.state())
+    people = Histories.of(log, [0, 1])
+    assert np.array_equal(again.score(people, NOW), told.score(people, NOW))
+
+
+def test_folding_adds_the_vectors_of_everything_known_of_an_item():
+    weights = {"item.weight": np.ones((3, 2), np.float32), "bias": np.zeros(3, np.float32),
+               "known.kind.weight": np.array([[9, 9], [1, 2], [3, 4]], np.float32),
+               "described.weight": np.array([[1.0], [0.0]], np.float32)}
+    known = Known({"kind": np.array([-1, 1, 0])}, np.array([[0.0], [5.0], [0.0]], np.float32))
+
+    assert folded(weights, known)["item.weight"].tolist() == [[10, 10], [9, 5], [2, 3]]
+    assert set(folded(weights, None)) == {"item.weight", "bias"}

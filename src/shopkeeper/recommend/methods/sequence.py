@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from importlib.util import find_spec
 from typing import Any, TypeVar
@@ -16,12 +16,14 @@ from shopkeeper.errors import MissingExtra
 from shopkeeper.recommend.methods.base import Arrays, Because, Floats, Histories, Interactions, Meta, checked
 from shopkeeper.recommend.methods.dense import Dense
 from shopkeeper.recommend.methods.popular import counted
+from shopkeeper.represent.content import Known
 from shopkeeper.represent.sequences import PAD, Sequences, gap_codes, held_out
 from shopkeeper.represent.serving import Reader
 from shopkeeper.represent.settings import NetworkParams, TrainingParams
 from shopkeeper.words import say
 
-__all__ = ["SequenceFitted", "SequenceNetwork", "SequenceParams", "can_train", "histories_as_sequences", "mixed"]
+__all__ = ["SequenceFitted", "SequenceNetwork", "SequenceParams", "can_train", "folded", "histories_as_sequences",
+           "mixed"]
 
 _READ = 64         # histories read at a time
 _NAMED = 20        # different items of a history, the newest, that are tried as reasons
@@ -45,6 +47,7 @@ class SequenceParams(NetworkParams, TrainingParams):
     Attributes:
         most: Steps that are learned from in all, every pass counted.
         timed: Whether times are read.
+        tower: Whether the network is told what is known of items, where the method is.
         seed: Of every random choice.
     """
 
@@ -54,6 +57,7 @@ class SequenceParams(NetworkParams, TrainingParams):
     epochs: int = 12
     most: int = 2_000_000
     timed: bool = True
+    tower: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -85,13 +89,15 @@ class SequenceNetwork:
     name = "sequence"
 
     def __init__(self, *settings: SequenceParams, progress: Progress = silent,
-                 start: Mapping[str, Codes] | None = None) -> None:
+                 start: Mapping[str, Codes] | None = None, known: Callable[[], Known | None] = lambda: None) -> None:
         """Take the settings to choose among, by default one.
 
+        `known` gives what is known of items, for settings with a tower.
         `progress` is told how far a training is. From `start`, the weights of an earlier network over the same rows, a
         training goes on, in a third of the passes.
         """
         self.settings, self.progress, self.start = settings or (SequenceParams(),), progress, start
+        self.known = known
         self._lately: dict[bytes, SequenceFitted] = {}  # the same lines and setting give the same network
 
     def candidates(self) -> Sequence[SequenceParams]:
@@ -121,6 +127,7 @@ class SequenceNetwork:
             raise MissingExtra(say("training a network needs torch, which is not installed."),
                                do=[say("pip install 'shopkeeper[torch]'")],
                                why=say("what is trained answers without it."))
+        from shopkeeper.represent.networks import ItemFeatures
         from shopkeeper.represent.training import Around, train
 
         past = past.where(mixed(past.customer, past.when, past.item))
@@ -135,10 +142,13 @@ class SequenceNetwork:
         how = _enough(params, len(past), past.n_items)
         if self.start is not None:
             how = replace(how, epochs=-(-how.epochs // 3), judge=1)
+        known = self.known() if params.tower else None
+        features = None if known is None else ItemFeatures(known.codes, known.vectors)
         self.progress.start(say("training a network"), how.epochs)
         made = train(sequences, params.shape(), how, seed=params.seed, held=held,
-                     around=Around(start=self.start, passed=lambda *_: self.progress.advance()))
-        return SequenceFitted(popularity, made.arrays, {**made.head, "strengths": strengths.tolist()}, params)
+                     around=Around(features, self.start, passed=lambda *_: self.progress.advance()))
+        return SequenceFitted(popularity, folded(made.arrays, known), {**made.head, "strengths": strengths.tolist()},
+                              params)
 
     def from_earlier(self, earlier: SequenceFitted, rows: Codes) -> SequenceNetwork:
         """The same, beginning from an earlier network; `rows` (n_items,): its row of each of our items, -1 for new."""
@@ -150,12 +160,24 @@ class SequenceNetwork:
                 moved[known] = one[rows[known]]
                 one = moved
             weights[name] = one
-        return SequenceNetwork(*self.settings, progress=self.progress, start=weights)
+        return SequenceNetwork(*self.settings, progress=self.progress, start=weights, known=self.known)
 
     def restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: Meta) -> SequenceFitted:
         """The inverse of `SequenceFitted.state`."""
         weights = {name.removeprefix("network/"): array for name, array in arrays.items() if name != "popularity"}
         return SequenceFitted(arrays["popularity"], weights, meta["head"], SequenceParams(**meta["params"]))
+
+
+def folded(weights: Mapping[str, Codes], known: Known | None) -> dict[str, Codes]:
+    """A network's weights with what is known of each item added to the vector of the item, (V, C), once for all."""
+    out = {name: one for name, one in weights.items() if not name.startswith(("known.", "described."))}
+    if known is not None:
+        for name, codes in known.codes.items():
+            out["item.weight"] = out["item.weight"] + weights[f"known.{name}.weight"][codes + 1]
+        if known.vectors is not None:
+            out["item.weight"] = out["item.weight"] + known.vectors @ weights["described.weight"].T
+        out["item.weight"] = np.ascontiguousarray(out["item.weight"], dtype=np.float32)
+    return out
 
 
 def mixed(owner: Codes, when: Codes, item: Codes) -> Codes:
