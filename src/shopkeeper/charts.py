@@ -155,9 +155,10 @@ def heat(rows: Rows, x: Axis, y: Axis, value: Axis, *, title: str = "", descript
     ('rect', 'n')
     """
     across = _channel(x) | {"sort": None, "axis": {"labelAngle": 0, "labelOverlap": "parity", "title": x.title or None}}
+    legend = {"title": value.title or None, **({"format": value.format} if value.format else {})}
     return _chart(rows, title, description or _described(title, x, y, value), {
         "height": {"step": STEP - 4}, "mark": {"type": "rect", "tooltip": True},
-        "encoding": {"x": across, "y": _named(y), "color": _channel(value) | {"legend": {"title": value.title or None}},
+        "encoding": {"x": across, "y": _named(y), "color": _channel(value) | {"legend": legend},
                      "tooltip": _tips(x, y, value)}})
 
 
@@ -253,8 +254,8 @@ def lines(rows: Rows, x: Axis, y: Axis, series: Axis | None = None, *, title: st
     told = [axis for axis in (x, y, series) if axis is not None]
     encoding: dict[str, Any] = {"x": _channel(x), "y": _channel(y), "tooltip": _tips(*told)}
     if series is not None:
-        encoding["color"] = _channel(series) | {"sort": None, "legend": {"title": series.title or None}}
-        encoding["strokeDash"] = _channel(series) | {"sort": None, "legend": {"title": series.title or None}}
+        legend = {"title": series.title or None, "symbolType": "stroke", "symbolSize": 300}  # a piece of the line
+        encoding |= {name: _channel(series) | {"sort": None, "legend": legend} for name in ("color", "strokeDash")}
     return _chart(rows, title, description or _described(title, *told), {
         "mark": {"type": "line", "tooltip": True, "point": {"size": 30}}, "encoding": encoding})
 
@@ -280,6 +281,7 @@ def points(rows: Rows, x: Axis, y: Axis, label: Axis, *, title: str = "", descri
 
 
 _KEPT, _GAP, _BOX = 7, 0.03, 0.06  # boxes a column; space between them, of the height; width of a box, of a column
+_LABEL = 0.05                      # from the top of a box to that of the next at least: room for a name
 
 
 def _placed(bands: list[Any], other: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -317,7 +319,7 @@ def _tops(boxes: Mapping[tuple[int, str], float]) -> dict[tuple[int, str], tuple
     for column, name in sorted(boxes, key=lambda box: (box[0], -boxes[box], box[1])):
         height, top = boxes[column, name] / most, next_top.get(column, 0.0)
         found[column, name] = (top, height)
-        next_top[column] = top + height + _GAP
+        next_top[column] = top + max(height + _GAP, _LABEL)
     return found
 
 

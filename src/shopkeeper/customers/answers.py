@@ -58,6 +58,9 @@ WORDS: Mapping[str, Sentence] = {
     "child": say("child")}
 
 
+DRAWN = ("search", "view_item", "add_to_cart", "purchase")  # kinds that a timeline shows, where it has any of them
+
+
 @dataclass(frozen=True)
 class Estimate:
     """Evidence that is an interval of the total; the trial behind the method stands beside it.
@@ -114,7 +117,7 @@ class Risks(Answer):
     def cells(self, language: str = "en") -> tuple[list[str], list[list[str]]]:
         """Chances in per cent, and the reasons in words."""
         headings = ["rank", "customer", "probability", "loss", "expected", "last", "because of"]
-        body = [[shown(row["rank"]), row["customer"], f"{row['probability']:.0%}", shown(row["loss"], language),
+        body = [[shown(row["rank"]), row["customer"], f"{100 * row['probability']:.1f} %", shown(row["loss"], language),
                  shown(row["expected"], language), shown(row["last"]),
                  "; ".join(put(worded(one["what"], one["value"], row["usual"]), language) for one in row["because"])]
                 for row in self.table.to_pylist()]
@@ -164,8 +167,9 @@ class Profile(Answer):
                           for trait, value, *rest in body]
 
     def picture(self, language: str = "en") -> dict[str, Any] | None:
-        """What the customer did, week by week."""
-        return charts.lines(rows(self.parts["timeline"]), Axis("week", word("week", language), "time"),
+        """What the customer did, week by week: looks, searches, carts, purchases; the part has everything."""
+        drawn = [row for row in rows(self.parts["timeline"]) if row["kind"] in DRAWN] or rows(self.parts["timeline"])
+        return charts.lines(drawn, Axis("week", word("week", language), "time"),
                             Axis("events", word("events", language)), Axis("kind", word("kind", language), "name"),
                             title=put(say("What the customer did, week by week"), language))
 

@@ -12,7 +12,7 @@ from shopkeeper.customers.inputs import Log
 from shopkeeper.customers.methods import value
 from shopkeeper.customers.methods.risk import WAYS, Cases
 from shopkeeper.customers.methods.stopping import cases_at
-from shopkeeper.customers.methods.value import Lifetime, PastRate
+from shopkeeper.customers.methods.value import PastRate, Worth
 from shopkeeper.customers.trials import AT_RISK, VALUE, Judged
 from shopkeeper.errors import Damaged, TooLittleHistory
 from shopkeeper.evidence import NotLearned, Trial
@@ -77,7 +77,7 @@ def _plain_warner(log: Log, within: int, notes: tuple[Sentence, ...]) -> Warner:
     return Warner(judged, WAYS[0].name, within, NotLearned(AT_RISK, WAYS[0].name), notes)
 
 
-def valuer(shop: Shop, log: Log) -> tuple[Lifetime | PastRate, Evidence, tuple[Sentence, ...]]:
+def valuer(shop: Shop, log: Log) -> tuple[Worth, Evidence, tuple[Sentence, ...]]:
     """Who says what customers are worth, the evidence for it, and what else must be said.
 
     Raises:
@@ -92,7 +92,7 @@ def valuer(shop: Shop, log: Log) -> tuple[Lifetime | PastRate, Evidence, tuple[S
         trial = Trial.from_dict(model.record["trial"])
     except (KeyError, ValueError, TypeError, IndexError) as wrong:
         raise _unreadable(model) from wrong
-    if isinstance(found, Lifetime) and abs(found.level - 1) > 0.005:
+    if not isinstance(found, PastRate) and abs(found.level - 1) > 0.005:
         notes = (*notes, say("the level is {level}: so much came after earlier days of this log for each purchase "
                              "that was expected.", level=round(found.level, 3)))
     return found, trial, notes

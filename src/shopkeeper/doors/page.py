@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from html import escape
@@ -86,10 +87,15 @@ def _table(headings: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     right = ['' if not number else ' class="number"' for number in numeric(body, len(headings))]
     head = "".join(f'<th scope="col"{side}>{_text(text)}</th>' for text, side in zip(headings, right, strict=True))
     lines = "".join("<tr>" + "".join(
-        f'<td data-label="{_text(heading)}"{side}>{_text(cell)}</td>'
+        f'<td data-label="{_text(heading)}"{side or _whole(cell)}>{_text(cell)}</td>'
         for heading, cell, side in zip(headings, line, right, strict=True)) + "</tr>\n" for line in body)
     few = ' class="few"' if len(headings) <= FEW else ""
     return f'<div class="wide"><table{few}><thead><tr>{head}</tr></thead><tbody>\n{lines}</tbody></table></div>'
+
+
+def _whole(cell: str) -> str:
+    """A date stays on one line."""
+    return ' class="day"' if re.fullmatch(r"\d{4}-\d\d-\d\d", cell) else ""
 
 
 def _scripts(answer: Answer, language: str) -> Iterator[tuple[str, str]]:

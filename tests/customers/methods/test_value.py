@@ -9,7 +9,7 @@ from shopkeeper.customers.methods import buy_till_you_die, spend
 from shopkeeper.customers.methods.base import Days, Repeats, repeats
 from shopkeeper.customers.methods.buy_till_you_die import BuyTillYouDie
 from shopkeeper.customers.methods.hypergeometric import hypergeometric
-from shopkeeper.customers.methods.value import Lifetime, PastRate, level
+from shopkeeper.customers.methods.value import METHODS, Lifetime, PastRate, Weighed, level
 
 MODEL = BuyTillYouDie(0.6, 20.0, 1.2, 3.0)
 
@@ -120,7 +120,7 @@ def test_nobody_who_came_back_is_no_model():
         buy_till_you_die.fit(Repeats.of([0, 0], [0, 0], [5, 9]))
 
 
-@pytest.mark.parametrize("method", [PastRate, Lifetime])
+@pytest.mark.parametrize("method", METHODS)
 def test_what_was_fitted_survives_the_way_through_arrays(method):
     who, when, money, _ = people(n=60)
     days = Days.of([int(name[1:]) for name in who], when.astype(int), money)
@@ -131,3 +131,35 @@ def test_what_was_fitted_survives_the_way_through_arrays(method):
     assert np.array_equal(again.purchases(past, 50), fitted.purchases(past, 50))
     assert np.array_equal(again.each(past), fitted.each(past))
     assert np.array_equal(again.draws(past, 50, 3, 7), fitted.draws(past, 50, 3, 7))
+
+
+def test_customers_who_do_not_differ_get_an_expectation_nevertheless():
+    rng = np.random.default_rng(5)
+    times = np.cumsum(rng.exponential(30, (500, 60)), axis=1)
+    who, at = np.nonzero(times < 300)
+    days = Days.of(who, times[who, at].astype(int), n_customers=500)
+    past = repeats(days, 300)[1]
+
+    found = buy_till_you_die.fit(past).expected(past, 90)
+
+    assert found.sum() == pytest.approx(500 * 3, rel=0.1)
+
+
+@pytest.mark.parametrize("planted", [0.0, 0.8])
+def test_whether_who_pays_more_comes_more_often_is_found_and_the_sum_stays(planted):
+    rng = np.random.default_rng(5)
+    who, when, money = [], [], []
+    for person in range(500):
+        price = rng.lognormal(3, 0.6)
+        gap = 30 * (price / 24) ** -planted * rng.lognormal(0, 0.3)
+        times = np.cumsum(rng.exponential(gap, 60)) + rng.uniform(0, 60)
+        times = times[times < 300]
+        who, when, money = [*who, *[person] * len(times)], [*when, *times], [*money, *price * rng.uniform(0.9, 1.1, len(
+            times))]
+    days = Days.of(who, np.array(when).astype(int), money, 500)
+    past = repeats(days, 300)[1]
+
+    found = Weighed.fit(days, 300)
+
+    assert found.power > 0.3 if planted else abs(found.power) < 0.2  # 3 standard errors
+    assert found.purchases(past, 300).sum() == pytest.approx(found.base.purchases(past, 300).sum(), rel=0.02)

@@ -25,6 +25,7 @@ from shopkeeper.customers.methods.likelihood import Loss, curvature, least, poli
 Floats = npt.NDArray[np.float64]
 
 WARM = 20_000    # customers of a larger set on which the first fit runs
+SAMPLE = 1_000   # customers at whom is looked whether anything can be expected of them
 FAINT = 1e-3     # weight of the prior that keeps a flat likelihood's curvature above 0
 PRIOR = 2.0      # breadth of the prior on the logarithms of the parameters, in natural logarithms
 
@@ -97,6 +98,9 @@ class BuyTillYouDie:
 def fit(past: Repeats, *, prior: float = 0.0) -> BuyTillYouDie:
     """The parameters under which the past is likeliest.
 
+    Where customers do not differ, the likeliest lie at infinity, and nothing can be expected from there: then a faint
+    prior holds them.
+
     Args:
         past: Of every customer, times in days.
         prior: Weight of a weak prior (normal, on the logarithms of the parameters, around 1 at an age of 1); 0: none.
@@ -110,6 +114,8 @@ def fit(past: Repeats, *, prior: float = 0.0) -> BuyTillYouDie:
     scaled = past.scaled(1 / unit)
     r, alpha, a, b = np.exp(_search(scaled, prior))
     found = BuyTillYouDie(float(r), float(alpha * unit), float(a), float(b))
+    if not prior and not np.isfinite(found.expected(past.every(len(past.x) // SAMPLE + 1), unit)).all():
+        return fit(past, prior=FAINT)
     return replace(found, log_likelihood=log_likelihood(found, past))
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from scipy import optimize
 
 from shopkeeper.customers.methods import buy_till_you_die, spend
 from shopkeeper.customers.methods.base import Days, Floats, Repeats, repeats
@@ -23,6 +24,10 @@ STEADY = (0.5, 2.0)              # a level beyond these is a break, not a level
 
 class Worth(Protocol):
     """A fitted way to say what customers will bring."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
 
     def purchases(self, past: Repeats, horizon: float) -> Floats:
         """(n,) purchases to expect within `horizon` days."""
@@ -145,7 +150,105 @@ class Lifetime:
         return cls(BuyTillYouDie(*arrays["params"].tolist()), money, float(arrays["level"][0]), arrays["spread"])
 
 
-METHODS: tuple[type[PastRate] | type[Lifetime], ...] = (PastRate, Lifetime)
+@dataclass(frozen=True, eq=False)
+class Weighed:
+    """BG/NBD and Gamma-Gamma, where who pays more a purchase may also come more often, or less.
+
+    What is expected of a customer is multiplied by a power of what they pay beside others. How strong it is, earlier
+    days of the log say; the sum over all customers stays what it was.
+
+    Attributes:
+        base: How often and how much, each by itself.
+        power: Of 1 + spend / unit; 0 where spending says nothing of coming. Who never came back counts as of one unit.
+        unit: Mean spend of a customer who came back.
+        scale: Keeps the sum.
+    """
+
+    base: Lifetime
+    power: float
+    unit: float
+    scale: float
+
+    name = "weighed_by_spend"
+
+    @property
+    def level(self) -> float:
+        """As of `Lifetime`."""
+        return self.base.level
+
+    @classmethod
+    def fit(cls, days: Days, cut: int) -> Weighed:
+        """From what was done before a day.
+
+        Raises:
+            ValueError: Nobody came back before it.
+        """
+        base, past = Lifetime.fit(days, cut), repeats(days, cut)[1]
+        paid = past.spend[past.spend > 0]
+        unit = float(paid.mean()) if len(paid) else 1.0
+        power = _power(days, cut, unit)
+        plain = base.purchases(past, cut - int(days.before(cut).day.min()))
+        return cls(base, power, unit, float(plain.sum() / max((plain * _factor(past, power, unit)).sum(), 1e-12)))
+
+    def weight(self, past: Repeats) -> Floats:
+        """(n,) what each customer's expectation is multiplied by."""
+        return self.scale * _factor(past, self.power, self.unit)
+
+    def purchases(self, past: Repeats, horizon: float) -> Floats:
+        """As `Worth.purchases`."""
+        return self.base.purchases(past, horizon) * self.weight(past)
+
+    def each(self, past: Repeats) -> Floats:
+        """As `Worth.each`."""
+        return self.base.each(past)
+
+    def draws(self, past: Repeats, horizon: float, n: int, seed: int) -> Floats:
+        """As `Worth.draws`."""
+        return np.asarray(self.base.draws(past, horizon, n, seed) * self.weight(past))
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """As `Worth.state`."""
+        return {**self.base.state(), "weighed": np.array([self.power, self.unit, self.scale])}
+
+    @classmethod
+    def restore(cls, arrays: Arrays) -> Weighed:
+        """The inverse of `state`."""
+        return cls(Lifetime.restore(arrays), *arrays["weighed"].tolist())
+
+
+METHODS: tuple[type[PastRate] | type[Lifetime] | type[Weighed], ...] = (PastRate, Lifetime, Weighed)
+
+
+def _factor(past: Repeats, power: float, unit: float) -> Floats:
+    return np.asarray((1 + np.where(past.spend > 0, past.spend, unit) / unit) ** power)
+
+
+def _power(days: Days, cut: int, unit: float) -> float:
+    """The power of spending under which what came after earlier days is likeliest (Poisson, one level a day)."""
+    seen = [(past, expected, came) for past, expected, came in _origins(days, cut) if (past.spend > 0).any()]
+    if sum(came.sum() for _, _, came in seen) < FEWEST:
+        return 0.0
+
+    def loss(power: float) -> float:
+        found = 0.0
+        for past, expected, came in seen:
+            said = np.maximum(expected * _factor(past, power, unit), 1e-9)
+            found -= float(came @ np.log(said) - came.sum() * np.log(said.sum()))
+        return found
+
+    return float(optimize.minimize_scalar(loss, bounds=(-1, 1), method="bounded").x)
+
+
+def _origins(days: Days, cut: int, origins: tuple[float, ...] = ORIGINS) -> Iterator[tuple[Repeats, Floats, Floats]]:
+    """Of earlier days: what was known of the customers, what BG/NBD expected up to the cut, and what came."""
+    known = days.before(cut).bought()
+    begin = int(known.day.min(initial=cut))
+    for share in origins:
+        origin = begin + round((cut - begin) * share)
+        rows, past = repeats(known, origin)
+        if len(rows) and (past.x > 0).any():
+            came = known.where(known.day >= origin).total()[rows]
+            yield past, buy_till_you_die.fit(past).expected(past, cut - origin), came
 
 
 def level(days: Days, cut: int, origins: tuple[float, ...] = ORIGINS) -> float:
@@ -160,18 +263,9 @@ def level(days: Days, cut: int, origins: tuple[float, ...] = ORIGINS) -> float:
         The share over all origins together; 1 where too little came to tell, or where the shop has changed by half or
         to the double, which is no level any more.
     """
-    known = days.before(cut).bought()
-    if not len(known.day):
-        return 1.0
-    begin, came, expected = int(known.day.min()), 0.0, 0.0
-    for share in origins:
-        origin = begin + round((cut - begin) * share)
-        rows, past = repeats(known, origin)
-        if not len(rows) or not (past.x > 0).any():
-            continue
-        after = known.where(known.day >= origin)
-        came += after.total()[rows].sum()
-        expected += buy_till_you_die.fit(past).expected(past, cut - origin).sum()
+    came = expected = 0.0
+    for _, said, found in _origins(days, cut, origins):
+        came, expected = came + float(found.sum()), expected + float(said.sum())
     if came < FEWEST or not STEADY[0] < came / expected < STEADY[1]:
         return 1.0
     return float(came / expected)
