@@ -34,10 +34,15 @@ def log(events: int, form: str, seed: int) -> Path:
                    "--seed", str(seed), *SPOILED]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     if form == "csv" and not csv.exists():
-        duckdb.sql("SET enable_progress_bar = false")
-        duckdb.sql(f"COPY (SELECT * FROM '{parquet}') TO '{csv}.part' (FORMAT csv, HEADER)")
-        csv.with_name("events.csv.part").rename(csv)
+        in_a_fresh_process(write_csv, parquet, csv)
     return csv if form == "csv" else parquet
+
+
+def write_csv(parquet: Path, csv: Path) -> None:
+    """The same log as CSV; in a process of its own, for a child begins with its parent's peak of memory."""
+    duckdb.sql("SET enable_progress_bar = false")
+    duckdb.sql(f"COPY (SELECT * FROM '{parquet}') TO '{csv}.part' (FORMAT csv, HEADER)")
+    csv.with_name("events.csv.part").rename(csv)
 
 
 def peak() -> float:
