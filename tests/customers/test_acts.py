@@ -11,7 +11,7 @@ from threading import Thread
 import pytest
 
 from customers.made import buyers, shop_of
-from shopkeeper import customers
+from shopkeeper import customers, recommend
 from shopkeeper.customers import acts
 from shopkeeper.customers.acts import Audience
 from shopkeeper.errors import BadInput, UnknownName
@@ -63,6 +63,9 @@ def test_a_saved_rule_is_a_segment_until_it_is_dropped_and_publishing_keeps_it(s
     assert [(row["segment"], row["rule"], row["people"]) for row in mine] == [("regulars", REGULARS, saved["people"])]
     assert listed.num_rows == saved["customers"] == saved["people"] > 10
     assert customers.lifetime_value(shop, segment="regulars", n=999).table.num_rows == saved["customers"]
+    wanted = recommend.audience(shop, "i-000001", n=999, segment="regulars").table["customer"].to_pylist()
+    assert set(wanted) <= set(listed["customer"].to_pylist())
+    assert len(wanted) > 0
     customers.drop_segment(shop, "regulars")
     assert customers.segments(shop).parts["saved"].num_rows == 0
     with pytest.raises(UnknownName, match="there is no segment 'regulars'"):
