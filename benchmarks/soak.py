@@ -130,7 +130,8 @@ def figures(callers: list[Caller], samples: np.ndarray) -> dict[str, Any]:
     half = samples[samples[:, 0] >= samples[-1, 0] / 2]
     slope, own = (np.polyfit(half[:, 0] / 60, half[:, column], 1)[0] for column in (1, 3))
     out: dict[str, Any] = {
-        "growth_mb_per_minute": round(float(slope), 3), "own_growth_mb_per_minute": round(float(own), 3), "resident_mb": round(float(half[:, 1].max()), 1),
+        "growth_mb_per_minute": round(float(slope), 3), "own_growth_mb_per_minute": round(float(own), 3),
+        "resident_mb": round(float(half[:, 1].max()), 1),
         "tree_mb": round(float(half[:, 2].max()), 1), "own_mb": round(float(half[:, 3].max()), 1),
         "errors": sum(len(one.errors) for one in callers),
         "refused": sum(one.refused for one in callers)}
