@@ -26,7 +26,7 @@ from shopkeeper.errors import BadInput, MixedCurrencies, NotAShop, Refusal, Shop
 from shopkeeper.events.mapping import Mapping
 from shopkeeper.events.pseudonyms import GUEST, Keys, pseudonym
 from shopkeeper.events.readers import ReadOptions
-from shopkeeper.events.schema import KINDS, ROLES, TABLES, Role
+from shopkeeper.events.schema import CURRENCIES, KINDS, ROLES, TABLES, Role
 from shopkeeper.events.times import check_zone
 from shopkeeper.warehouse import clock, folding, keyfiles, models
 from shopkeeper.warehouse import identity as joins
@@ -92,7 +92,7 @@ class ShopConfig:
         try:
             data = tomllib.loads(path.read_text("utf-8"))
             shop, sessions, kinds = data.get("shop", {}), data.get("sessions", {}), data.get("kinds", {})
-            config = cls(str(shop.get("name", "")), str(shop.get("currency", "")).upper(),
+            config = cls(str(shop.get("name", "")), _code(str(shop.get("currency", ""))),
                          str(shop.get("timezone", "UTC")), int(sessions.get("gap_minutes", 30)), dict(kinds),
                          {str(theirs): str(meant) for theirs, meant in data.get("synonyms", {}).items()})
         except (OSError, AttributeError, TypeError, ValueError) as wrong:
@@ -121,6 +121,11 @@ class ShopConfig:
 def _wrong(path: Path, name: str, value: object, right: Sentence) -> BadInput:
     return BadInput(say("{path} says {name} = {value}.", path=str(path), name=name, value=repr(value)), do=[right],
                     why=say("the currency, the time zone and the kinds of the shop stand there."))
+
+
+def _code(currency: str) -> str:
+    """A currency as its code of ISO 4217."""
+    return CURRENCIES.get(currency.upper(), currency.upper())
 
 
 def _quoted(text: str) -> str:

@@ -29,6 +29,8 @@ BROKEN = [
     ("negative_price", "price", {**VIEW, **EURO, "price": -0.01}),
     ("negative_price", "price", {**VIEW, **EURO, "list_price": "-1"}),
     ("negative_quantity", "quantity", {**BUY, "quantity": -1}),
+    ("cut_number", "", {**BUY, "order_id": "2.01235E+18"}), ("cut_number", "", {**VIEW, "customer_id": "1.38E+10"}),
+    ("negative_value", "value", {**BUY, **EURO, "value": -7}),
     ("bad_rating", "rating", {**VIEW, "rating": 99}), ("bad_rating", "rating", {**VIEW, "rating": -1}),
     ("bad_currency", "currency", {**VIEW, "currency": "EURO"}), ("bad_currency", "currency", {**VIEW, "currency": "€"}),
     ("missing_currency", "currency", {**VIEW, "price": 1, "currency": None}),

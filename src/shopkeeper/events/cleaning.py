@@ -28,10 +28,11 @@ from shopkeeper.events.personal import covered, masked
 from shopkeeper.events.props import props
 from shopkeeper.events.pseudonyms import GUEST, VAULT, Keys, prefixes_of_ip, pseudonyms
 from shopkeeper.events.raw import RawBatch, decode_record, encode_records
-from shopkeeper.events.rules import Draft, check, too_long, unprintable
+from shopkeeper.events.rules import BACK, UNSIGNED, Draft, check, cut, too_long, unprintable
 from shopkeeper.events.schema import (
     BY_NAME,
     COLUMNS,
+    CURRENCIES,
     EVENTS,
     MONEY,
     NEEDS_ORDER,
@@ -184,7 +185,7 @@ class Cleaner:
             columns[name], bad = self._read(name, cells)
             if bad.any():
                 unreadable[name] = bad
-        draft = Draft(n, columns, unreadable, self.kinds)
+        draft = Draft(n, columns, unreadable, self.kinds, posted=self.number_rule.alone)
         draft.unread.update({name: int(mask.sum()) for name, mask in unreadable.items() if name != "ts"})
         self._correct_clock(draft)
         draft.columns |= labels(draft.columns, driven(batch.table), self.ranges)
@@ -219,16 +220,17 @@ class Cleaner:
         if mapping.currency is not None:
             columns["currency"] = pc.coalesce(draft.get("currency"), pa.scalar(mapping.currency))
         if "currency" in columns:
-            columns["currency"] = _upper(columns["currency"])
+            columns["currency"] = _currency(columns["currency"])
         if "items" in columns:
             columns["items"] = pc.if_else(pc.equal(columns["items"], "[]"), None, columns["items"])
         if "ip_prefix" in columns:
             columns["ip_prefix"] = prefixes_of_ip(columns["ip_prefix"])
+        _unsign(draft)
 
     def _pseudonymise(self, draft: Draft) -> pa.Table:
         """Raw identities out, pseudonyms in; a guest's order gets an anonymous id of its own."""
         people = {name: draft.columns[name] for name in _PEOPLE if name in draft.columns}
-        skip = too_long(draft, _PEOPLE) | unprintable(draft, _PEOPLE)
+        skip = too_long(draft, _PEOPLE) | unprintable(draft, _PEOPLE) | cut(draft, _PEOPLE)
         coded, pairs = _coded(people, skip, self.keys.pseudonym)
         if people and self.keys.naming != self.keys.pseudonym:
             named, _ = _coded(people, skip, self.keys.naming)
@@ -322,10 +324,26 @@ def _coded(people: Mapping[str, Any], skip: values.Mask, key: bytes) -> tuple[di
     return columns, pairs
 
 
-def _upper(codes: Any) -> Any:
-    """Texts in upper case."""
-    _, data = values.spans(codes)
-    return codes if not data.size or data.max() < ord("a") else pc.utf8_upper(codes)
+def _unsign(draft: Draft) -> None:
+    """What was given back is an amount, whether or not its sender writes a minus before it."""
+    back = draft.kind_in(BACK)
+    if not back.any():
+        return
+    turned = values.nothing(draft.n)
+    for name in UNSIGNED:
+        if name in draft.columns:
+            draft.columns[name], less = values.unsigned(draft.columns[name], back)
+            turned |= less
+    if turned.any():
+        draft.derived["refund_without_minus"] += int(turned.sum())
+
+
+def _currency(codes: Any) -> Any:
+    """Codes in upper case, and the one of ISO 4217 where another is in use."""
+    coded = codes.dictionary_encode()
+    said = coded.dictionary.to_pylist()
+    meant = [CURRENCIES.get(code.upper(), code.upper()) for code in said]
+    return codes if said == meant else pa.array(meant, pa.string()).take(coded.indices)
 
 
 def _as_text(cells: Any) -> values.Read:
@@ -375,7 +393,7 @@ def _derive(draft: Draft) -> Counter[str]:
     Only records that stand for themselves: with a list of items, or with a line of their own, the money may be of
     several things.
     """
-    counts: Counter[str] = Counter()
+    counts = Counter(draft.derived)
     alone = draft.kind_in(frozenset({"purchase", "refund"})) & ~draft.has("items") & ~draft.has("line")
     alone &= draft.has("item_id") & draft.has("quantity")
     if not alone.any():
@@ -418,6 +436,7 @@ class TableCleaner:
         draft.fail(~draft.has(self.key), "missing_key", self.key)
         draft.fail(too_long(draft, (self.key,)), "id_too_long", self.key)
         draft.fail(unprintable(draft, (self.key,)), "control_characters", self.key)
+        draft.fail(cut(draft, (self.key,)), "cut_number", self.key)
         for field in self.schema:
             if field.type == MONEY:
                 draft.fail(draft.below(field.name), "negative_price", field.name)
@@ -431,7 +450,7 @@ class TableCleaner:
 
     def _draft(self, batch: RawBatch) -> Draft:
         n, constants = batch.table.num_rows, self.plan.mapping.constants
-        draft, left_over = Draft(n, {}, {}, {}), {}
+        draft, left_over = Draft(n, {}, {}, {}, posted=self.number_rule.alone), {}
         for name in self.plan.unmapped:
             left_over[name] = values.flat(batch.table.column(name))
         for field in self.schema:

@@ -173,6 +173,7 @@ class _Plain(_Posted, forbid_unknown_fields=True, kw_only=True, gc=False):
     quantity: _Positive = None
     price: _Positive = None
     list_price: _Positive = None
+    value: _Positive = None
 
 
 class Plainly(Sequence[Event]):
@@ -340,6 +341,8 @@ class Fast:
                 return False
             self._currencies.add(currency)
         if (one.price or 0) < 0 or (one.list_price or 0) < 0 or (one.quantity or 0) < 0:
+            return False
+        if one.event == "purchase" and (one.value or 0) < 0:
             return False
         if not currency and _has_money(one):
             return False

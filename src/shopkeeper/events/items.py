@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from shopkeeper.events import values
 from shopkeeper.events.props import props, together
 from shopkeeper.events.raw import RawBatch
-from shopkeeper.events.rules import Draft, check
+from shopkeeper.events.rules import BACK, UNSIGNED, Draft, check
 from shopkeeper.events.schema import BY_NAME, COLUMNS, EVENTS, HEAD_COLUMNS, ITEM_COLUMNS, MONEY
 from shopkeeper.events.separators import NumberRule, written
 
@@ -165,6 +165,9 @@ def _cells(lines: _Lines, draft: Draft) -> tuple[dict[str, Any], dict[str, Any]]
         if bad.any():
             draft.unread[name] += int(bad.sum())
             left_over[name] = pc.if_else(pa.array(bad), cells, None)
+    back = draft.kind_in(BACK)[lines.parent]
+    if back.any():
+        columns |= {name: values.unsigned(columns[name], back)[0] for name in UNSIGNED if name in columns}
     return columns, left_over
 
 
@@ -202,7 +205,8 @@ def _heads(table: pa.Table, heads: Rows, several: Rows) -> tuple[pa.Table, Any]:
 
 def _check_lines(body: pa.Table, parent: Rows, draft: Draft) -> None:
     """A record with a line that breaks a rule is quarantined whole, for its first such line."""
-    inner = Draft(len(parent), {name: values.flat(body.column(name)) for name in body.column_names}, {}, draft.kinds)
+    inner = Draft(len(parent), {name: values.flat(body.column(name)) for name in body.column_names}, {}, draft.kinds,
+                  posted=draft.posted)
     check(inner)
     bad = np.flatnonzero(inner.reason != "")
     rows, first = np.unique(parent[bad], return_index=True)

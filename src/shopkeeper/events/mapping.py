@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from collections.abc import Mapping as Rows
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from shopkeeper.errors import BadMapping
@@ -133,6 +133,8 @@ def _fit(mapping: Mapping, names: Sequence[str], source: str, ours: tuple[str, .
                              why=say("what has no column of its own is kept in props by itself."))
     for kind in mapping.kinds.values():
         _check_kind(kind)
+    mapping = replace(mapping, columns={name: theirs if theirs in names else theirs.strip()
+                                        for name, theirs in mapping.columns.items()})
     if strict:
         check_seen(mapping, names, source)
     taken = {*mapping.columns, *mapping.constants}  # these are filled by what was said, and by nothing else

@@ -26,8 +26,11 @@ from shopkeeper.words import Sentence, say
 LONGEST_ID = 512  # bytes
 BEST_RATING = 10.0  # of whatever scale: most have five stars, some ten points
 _SPACE, _DELETE = 0x20, 0x7F  # bytes: the first that is printed, and one above that is not
+_PLUS = ord("+")
 _CURRENCY = re.compile("[A-Z]{3}")
 Codes = npt.NDArray[np.int32]
+BACK = frozenset({"refund", "cancel_order"})  # kinds whose amounts are what was given back: never below zero
+UNSIGNED = ("quantity", "price", "list_price", "value", "shipping", "tax")
 _IDS = ("event_id", "customer_id", "anonymous_id", "item_id", "variant_id", "order_id", "session_id", "request_id")
 
 
@@ -44,6 +47,8 @@ class Draft:
         said_at: (n,) the time as the sender says it, before its clock is corrected.
         hidden: Kind of personal data -> how many cells were masked because of the name of their field.
         named: Columns that count otherwise in a body: with people under the key that names events.
+        derived: Named rule -> rows in which it changed a cell.
+        posted: Whether its records were sent by a program, and went through no spreadsheet.
         reason, where: (n,) the rule each row broke, and the column it is about; empty text for none.
     """
 
@@ -55,6 +60,8 @@ class Draft:
     said_at: Any = None
     hidden: Counter[str] = field(default_factory=Counter)
     named: dict[str, Any] = field(default_factory=dict)
+    derived: Counter[str] = field(default_factory=Counter)
+    posted: bool = False
     reason: Any = field(init=False)
     where: Any = field(init=False)
     _masks: dict[str, tuple[Any, Mask]] = field(init=False, default_factory=dict)
@@ -151,6 +158,14 @@ def unprintable(draft: Draft, names: Iterable[str] = _IDS) -> Mask:
     return _any_id(draft, names, _has_control, lambda cells: pc.match_substring_regex(cells, r"[\x00-\x1f\x7f]"))
 
 
+def cut(draft: Draft, names: Iterable[str] = _IDS) -> Mask:
+    """Rows in which one of these ids is a number of which a spreadsheet kept the first digits only."""
+    if draft.posted:
+        return nothing(draft.n)
+    return _any_id(draft, names, lambda cells: bool((spans(cells)[1] == _PLUS).any()),
+                   lambda cells: pc.match_substring_regex(cells, r"^\d(\.\d+)?[Ee]\+\d{1,3}$"))
+
+
 def _has_control(cells: Any) -> bool:
     _, data = spans(cells)
     return data.size > 0 and (data.min() < _SPACE or bool((data == _DELETE).any()))
@@ -187,6 +202,10 @@ def _negative_quantity(draft: Draft) -> Mask:
     return draft.below("quantity") & draft.kind_in(frozenset({"purchase", "add_to_cart"}))
 
 
+def _negative_value(draft: Draft) -> Mask:
+    return draft.below("value") & draft.kind_in(frozenset({"purchase"}))
+
+
 def _bad_rating(draft: Draft) -> Mask:
     if "rating" not in draft.columns:
         return nothing(draft.n)
@@ -206,6 +225,8 @@ RULES: tuple[Rule, ...] = (
                                       "shop.toml."), lambda draft: ~draft.kind_in(frozenset(draft.kinds))),
     Rule("id_too_long", "", say("an id is longer than 512 bytes."), too_long),
     Rule("control_characters", "", say("an id holds control characters."), unprintable),
+    Rule("cut_number", "", say("an id is a number that a spreadsheet has cut, and many would be one: export it again, "
+                               "and keep the column as text."), cut),
     Rule("bad_line", "line", say("the line of the event is no whole number from 0 on."),
          lambda draft: _unreadable("line")(draft) | draft.below("line")),
     Rule("items_on_line", "items", say("the record is an item line and has a list of items of its own."),
@@ -224,6 +245,8 @@ RULES: tuple[Rule, ...] = (
          lambda draft: draft.below("price") | draft.below("list_price")),
     Rule("negative_quantity", "quantity", say("a purchase of fewer than no units: send returns as kind refund."),
          _negative_quantity),
+    Rule("negative_value", "value", say("a purchase of less than no money: send what was paid back as kind refund."),
+         _negative_value),
     Rule("bad_rating", "rating", say("a rating lies outside 0 to 10: write one of another scale as 85/100 in a file of "
                                      "reviews, or send it as a number of stars."), _bad_rating),
     Rule("bad_currency", "currency", say("the currency is no three-letter ISO 4217 code."), _bad_currency),

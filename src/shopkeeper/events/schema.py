@@ -64,6 +64,9 @@ COLUMNS: tuple[Column, ...] = (
 BY_NAME: Mapping[str, Column] = {column.name: column for column in COLUMNS}
 EVENTS = pa.schema([pa.field(column.name, column.type) for column in COLUMNS])
 
+# What a currency is called, in upper case, where its code of ISO 4217 is not used.
+CURRENCIES: Mapping[str, str] = {"RMB": "CNY", "人民币": "CNY", "元": "CNY"}
+
 # What a source may not fill: the system says these itself.
 OURS = frozenset({"source", "schema_version", "props", "bot_score", "bot_reason", "traffic"})
 MAPPABLE: tuple[str, ...] = tuple(column.name for column in COLUMNS if column.name not in OURS)

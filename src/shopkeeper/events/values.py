@@ -153,6 +153,16 @@ def money(array: Any) -> Read:
     return pc.coalesce(values, parsed), odd & mask_of(pc.is_null(parsed))
 
 
+def unsigned(cells: Any, where: Mask) -> tuple[Any, Mask]:
+    """Numbers without their minus in the marked ones of n rows; and (n,) which had one.
+
+    >>> unsigned(pa.array([-1.5, -2.0]), np.array([True, False]))[0].to_pylist()
+    [1.5, -2.0]
+    """
+    less = where & mask_of(pc.less(cells, pa.scalar(Decimal(0) if pa.types.is_decimal(cells.type) else 0, cells.type)))
+    return (pc.if_else(pa.array(less), pc.abs(cells), cells), less) if less.any() else (cells, less)
+
+
 def decimals(floats: Any) -> Any:
     """Floats as decimal(18, 4), half to even; what does not fit is null.
 

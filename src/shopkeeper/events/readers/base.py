@@ -17,6 +17,7 @@ from shopkeeper.words import Sentence, say
 __all__ = ["MAX_COLUMNS", "ReadOptions", "Source", "gather", "header_names", "text_table"]
 
 MAX_COLUMNS = 4_096         # different fields a file
+_AROUND = " \t\xa0\u3000\ufeff"  # stands around names of columns and says nothing
 _BATCH_CELLS = 8 << 20      # rows times columns of a batch, nulls included
 
 
@@ -177,11 +178,13 @@ def text_table(columns: dict[str, list[str | None]], line: npt.NDArray[np.int64]
 
 
 def header_names(cells: list[str], problems: list[Sentence]) -> list[str]:
-    """A different name for each column: what has no name is called by its place, a repeated name gets a number.
+    """A different name for each column, without blanks around it: what has no name is called by its place, a repeated
+    name gets a number.
 
-    >>> header_names(["id", "", "id"], [])
+    >>> header_names(["id ", "", "id"], [])
     ['id', 'column_2', 'id_2']
     """
+    cells = [cell.strip(_AROUND) for cell in cells]
     taken = set(cells)
     names: list[str] = []
     for place, cell in enumerate(cells, start=1):

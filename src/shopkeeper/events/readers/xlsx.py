@@ -155,13 +155,18 @@ def _column_number(letters: bytes) -> int:
 
 
 def _text(value: Any) -> str:
-    """A cell as text: whole numbers without a fraction, dates and times in ISO 8601, times of day as they are."""
+    """A cell as text: whole numbers without a fraction, dates and times in ISO 8601, times of day as they are.
+
+    A number of more digits than a workbook keeps is written with those that it has: `2.01234567890123E+18`.
+    """
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and abs(value) < 2.0**63 else repr(value)
+        if not value.is_integer():
+            return repr(value)
+        return str(int(value)) if abs(value) < 2.0**53 else f"{value:.14E}"
     if isinstance(value, dt.datetime):
         return value.isoformat(sep=" ")
     return value.isoformat() if isinstance(value, dt.date | dt.time) else str(value)
