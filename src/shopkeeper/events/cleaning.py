@@ -142,7 +142,9 @@ class Cleaner:
         raw = values.flat(encode_records(batch.table)) if self.originals else pa.nulls(draft.n, pa.binary())
         came = {"file": pa.repeat(pa.scalar(self.file), draft.n), "source_line": pa.array(np.asarray(batch.line)),
                 "record": pa.array(self.next_record + np.arange(draft.n, dtype=np.int64)), "raw": raw}
-        rest = rest_sums(left_over, self.keys.naming) if left_over else None
+        says = {name: cells for name, cells in left_over.items() if name in self.plan.columns.values()} \
+            if self.plan.mapping.restated else left_over
+        rest = rest_sums(says, self.keys.naming) if says else None
         events, apart = _events(draft, spread, _Bodies(content, rest, self.keys.naming), came)
         events, hidden = masked(events, values.mask_of(apart.is_valid()))
         self.next_record += batch.received
@@ -395,11 +397,12 @@ def _derive(draft: Draft) -> Counter[str]:
     """
     counts = Counter(draft.derived)
     alone = draft.kind_in(frozenset({"purchase", "refund"})) & ~draft.has("items") & ~draft.has("line")
-    alone &= draft.has("item_id") & draft.has("quantity")
+    alone &= draft.has("item_id") & ~draft.unreadable.get("quantity", values.nothing(draft.n))
     if not alone.any():
         return counts
-    quantity = draft.get("quantity")
-    wanting = alone & draft.has("value") & ~draft.has("price") & ~draft.below("quantity") & (draft.reason == "")
+    quantity = pc.fill_null(draft.get("quantity"), 1.0)
+    wanting = alone & draft.has("quantity") & draft.has("value") & ~draft.has("price") & ~draft.below("quantity")
+    wanting &= draft.reason == ""
     each = pc.divide(pc.cast(draft.get("value"), pa.float64()), quantity)
     counts["price_from_value"] = _fill(draft, "price", each, wanting)
     wanting = alone & draft.has("price") & ~draft.has("value") & (draft.reason == "")

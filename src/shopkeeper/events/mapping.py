@@ -38,6 +38,8 @@ class Mapping:
         currency: ISO 4217 code of money that names none.
         order_rule: `customer-minute`: a customer's lines in one minute are one order, where no `order_id` is given.
         source: A label for the connector; part of the identity of records that carry no id.
+        restated: Whether its records come again with another state or note: what no column of ours says does not make
+            a record that has an id another one.
     """
 
     columns: Rows[str, str] = field(default_factory=dict)
@@ -48,6 +50,7 @@ class Mapping:
     currency: str | None = None
     order_rule: Literal["customer-minute"] | None = None
     source: str = "file"
+    restated: bool = False
 
 
 @dataclass(frozen=True)

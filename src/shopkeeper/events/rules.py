@@ -258,7 +258,8 @@ RULES: tuple[Rule, ...] = (
 OTHER_REASONS: Mapping[str, Sentence] = {
     "too_many_items": say("the record has too many items, or too much text to repeat for each of them."),
     "bad_items": say("the items of the record are no list of objects with an item_id each."),
-    "conflict": say("the same event id came with another body; the first one counts."),
+    "conflict": say("the same event id came with another body; the first one counts. If the later one is right (a "
+                    "refund that has grown), undo the older import, and ingest the newer file again."),
     "missing_key": say("the row has no key."),
 }
 

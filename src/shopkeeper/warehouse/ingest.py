@@ -511,6 +511,8 @@ def _ingest_table(writer: Writer, number: str, sources: Sequence[Source], task: 
     _require_records(tally)
     new, old, key = pa.concat_tables(kept), writer.read_table(task.table), TABLE_KEYS[task.table]
     fresh = changed(old, new, key)
+    if again := new.num_rows - len(new.column(key).unique()):
+        tally.note(say("{n:,} rows have a {key} that an earlier row has, too: the last one counts.", n=again, key=key))
     settled = intake.settle(original)
     manifest = writer.replace_table(settled.manifest(writer.manifest), task.table, merged(old, new, key))
     former = (*writer.manifest.former.get(task.table, ()), Former(number, writer.manifest.tables.get(task.table, "")))

@@ -152,8 +152,8 @@ def _refund(theirs: Row, ours: Row, orders: Orders) -> Row:
 
 def _dialect(name: str, title: str, documented: str, marks: tuple[tuple[str, ...], ...]) -> Dialect:
     return Dialect(
-        name, title, documented, marks, state=Orders, split=_split, finish=_finish, time_zone="Asia/Shanghai",
-        currency="CNY",
+        name, title, documented, marks, state=Orders, restated=True, split=_split, finish=_finish,
+        time_zone="Asia/Shanghai", currency="CNY",
         fields=(WHAT_IS_TOLD, *(Field(ours, names(ours), read=read) for ours, read in (
             ("order_id", code), ("customer_id", buyer), ("ts", moment), ("item_id", code), ("variant_id", code),
             ("quantity", number), ("price", money), ("shipping", money), ("discount", money), ("coupon", cell))),

@@ -119,6 +119,8 @@ class Dialect:
         finish: Their fields and ours so far (and what `state` made) -> ours: what rows cannot say.
         state: Made once a source: for numbers that run through it.
         time_zone, currency, order_rule: Said for the whole source, where the user does not.
+        restated: Its records come again with another state, another note: what no row of ours says makes no other
+            event of it.
         headerless: Names of the columns of a file that has none.
         fast: The rows only rename: whole columns are renamed, and no record is looked at.
         after: Flat fields -> flat fields, the inverse of `before`; for writing.
@@ -143,6 +145,7 @@ class Dialect:
     time_zone: str | None = None
     currency: str | None = None
     order_rule: Literal["customer-minute"] | None = None
+    restated: bool = False
     headerless: tuple[str, ...] = ()
     fast: bool = False
     after: Callable[[Row], Row] | None = None

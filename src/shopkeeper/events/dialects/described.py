@@ -8,6 +8,7 @@ from shopkeeper.events.dialects.base import PROPS, Dialect, Field
 
 __all__ = ["as_data", "filled", "recognised", "words"]
 
+_NO_FIELD = ("", "·")  # how the name begins of what stands in no file
 _SHOWN = 6  # of the names of one thing
 
 
@@ -17,7 +18,7 @@ def filled(dialect: Dialect) -> list[tuple[str, str]]:
     Columns of the event table come first, then those of items, then what is renamed in `props`.
     """
     rows = [] if dialect.kind is None else [Field("event", dialect.kind)]
-    rows += [row for row in dialect.fields if not row.ours.startswith(PROPS)]
+    rows += [row for row in dialect.fields if not row.ours.startswith(PROPS) and row.theirs[:1] not in _NO_FIELD]
     rows += [Field(f"items.{row.ours}", row.theirs) for row in dialect.item if not row.ours.startswith(PROPS)]
     rows += [row for row in dialect.fields if row.ours.startswith(PROPS)]
     together: dict[str, list[str]] = {}

@@ -45,7 +45,7 @@ def _plain(value: Any) -> Any:
 def mapping_of(dialect: Dialect, said: Mapping) -> Mapping:
     """How a source in a dialect is read: what the user said, and the dialect's own where he said nothing."""
     made = replace(said, time_zone=said.time_zone or dialect.time_zone, currency=said.currency or dialect.currency,
-                   order_rule=said.order_rule or dialect.order_rule,
+                   order_rule=said.order_rule or dialect.order_rule, restated=dialect.restated,
                    source=dialect.name if said.source == Mapping.source else said.source)
     if not dialect.fast:
         return made

@@ -20,7 +20,8 @@ from shopkeeper.events.readers.streams import ByteStream
 from shopkeeper.events.readers.text import TextLines, bad_encoding
 from shopkeeper.words import Sentence, say
 
-__all__ = ["DEPTH", "LARGEST_ARRAY", "JsonLines", "array_parts", "record_parts"]
+__all__ = ["DEPTH", "LARGEST_ARRAY", "JsonLines", "array_parts", "is_one_object", "object_parts",
+           "record_parts"]
 
 DEPTH = 64                  # objects and lists inside each other
 LARGEST_ARRAY = 64 << 20    # bytes of a file that is one JSON array
@@ -188,6 +189,33 @@ def array_parts(stream: ByteStream, encoding: Encoding) -> Iterator[RawBatch]:
         yield from reader.add(raw, line)
         line += raw.count("\n")
         at = begins + len(raw)
+    yield from reader.flush()
+
+
+def is_one_object(stream: ByteStream, encoding: Encoding) -> bool:
+    """Whether a file is one JSON object over several lines, and no line of it a record."""
+    data = stream.peek(LARGEST_ARRAY + 1)
+    try:
+        text = data[encoding.mark:].decode(encoding.codec).strip()
+        if len(data) > LARGEST_ARRAY or "\n" not in text or _is_object(text.partition("\n")[0]):
+            return False
+    except UnicodeDecodeError:
+        return False
+    return _is_object(text)
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(_DECODER.decode(text), dict)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return False
+
+
+def object_parts(stream: ByteStream, encoding: Encoding) -> Iterator[RawBatch]:
+    """The record of a file for which `is_one_object` holds."""
+    text = stream.peek(LARGEST_ARRAY)[encoding.mark:].decode(encoding.codec)
+    reader = JsonLines()
+    yield from reader.add(text.strip(), 1 + text[:len(text) - len(text.lstrip())].count("\n"))
     yield from reader.flush()
 
 

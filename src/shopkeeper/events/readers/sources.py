@@ -15,7 +15,7 @@ from shopkeeper.events.readers.base import Counter, ReadOptions, Source
 from shopkeeper.events.readers.columnar import arrow_file_parts, parquet_parts, plain, table_parts
 from shopkeeper.events.readers.delimited import Delimited, find_delimiter
 from shopkeeper.events.readers.encoding import Encoding, recognise
-from shopkeeper.events.readers.jsonlines import JsonLines, array_parts, record_parts
+from shopkeeper.events.readers.jsonlines import JsonLines, array_parts, is_one_object, object_parts, record_parts
 from shopkeeper.events.readers.streams import HEAD, ByteStream, container
 from shopkeeper.events.readers.text import TextLines
 from shopkeeper.events.readers.xlsx import looks_like_workbook, xlsx_parts
@@ -195,8 +195,13 @@ def _text_source(stream: ByteStream, kind: str, options: ReadOptions, spill: Pat
         kind = "jsonl" if text.lstrip()[:1] in ("{", "[") else "csv"
     lines = TextLines(stream, encoding, limit=options.max_record_bytes, spill=spill)
     if kind == "jsonl":
-        whole = text.lstrip()[:1] == "["
-        parts = array_parts(stream, encoding) if whole else JsonLines().parts(lines)
+        begin = text.lstrip().partition("\n")[0].strip()
+        if begin[:1] == "[":
+            parts = array_parts(stream, encoding)
+        elif begin == "{" and is_one_object(stream, encoding):
+            parts = object_parts(stream, encoding)
+        else:
+            parts = JsonLines().parts(lines)
     else:
         delimiter = options.delimiter or ("\t" if kind == "tsv" else find_delimiter(text))
         kind = "tsv" if delimiter == "\t" else kind
