@@ -183,6 +183,13 @@ def test_a_short_text_is_a_copy_where_it_comes_again_and_again_within_a_day(text
     assert signs(reviews)[:, REASONS.index("alike")].tolist() == [copies] * 39 + [False]
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 4])
+def test_a_few_of_the_same_short_text_are_no_copies(n):
+    reviews = written(when=np.arange(n), text=["works perfectly very happy"] * n)
+
+    assert not signs(reviews)[:, REASONS.index("alike")].any()
+
+
 def test_several_signs_together_weigh_more_than_one():
     both, one, none = score(np.array([[True, True, False, False], [True, False, False, False], [False] * 4]))
 

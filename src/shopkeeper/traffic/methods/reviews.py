@@ -117,7 +117,7 @@ def copied(of: Written) -> npt.NDArray[np.bool_]:
             same.setdefault((int(of.item[row]), " ".join(words)), []).append(row)
     for rows in same.values():
         when = of.when[rows]
-        for first in np.flatnonzero(when[FEWEST - 1:] - when[:len(when) - FEWEST + 1] <= DAY).tolist():
+        for first in np.flatnonzero(when[FEWEST - 1:] - when[:max(0, len(when) - FEWEST + 1)] <= DAY).tolist():
             out[rows[first:first + FEWEST]] = True
     return out
 
