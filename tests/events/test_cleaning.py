@@ -218,7 +218,8 @@ def test_price_from_value_and_value_from_price_are_filled_and_counted():
     assert found.events.select(["price", "value"]).to_pylist() == [
         {"price": Decimal("2.5000"), "value": Decimal("5.0000")},
         {"price": Decimal("2.5000"), "value": Decimal("7.5000")},
-        {"price": Decimal("2.0000"), "value": Decimal("9.0000")}, {"price": Decimal("2.0000"), "value": Decimal("2.0000")},
+        {"price": Decimal("2.0000"), "value": Decimal("9.0000")},
+        {"price": Decimal("2.0000"), "value": Decimal("2.0000")},
         {"price": None, "value": Decimal("5.0000")}, {"price": Decimal("2.0000"), "value": None}]
     assert found.derived == Counter(price_from_value=1, value_from_price=2)
 
