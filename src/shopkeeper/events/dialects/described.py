@@ -9,6 +9,7 @@ from shopkeeper.events.dialects.base import PROPS, Dialect, Field
 __all__ = ["as_data", "filled", "recognised", "words"]
 
 _SHOWN = 6  # of the names of one thing
+_OURS = "·"  # begins a name that a function here gives to what it tells apart; no source has it
 
 
 def filled(dialect: Dialect) -> list[tuple[str, str]]:
@@ -20,6 +21,7 @@ def filled(dialect: Dialect) -> list[tuple[str, str]]:
     rows += [row for row in dialect.fields if not row.ours.startswith(PROPS)]
     rows += [Field(f"items.{row.ours}", row.theirs) for row in dialect.item if not row.ours.startswith(PROPS)]
     rows += [row for row in dialect.fields if row.ours.startswith(PROPS)]
+    rows = [row for row in rows if row.theirs.strip("|") and not row.theirs.startswith(_OURS)]
     together: dict[str, list[str]] = {}
     for row in rows:
         together.setdefault(row.ours, []).append(row.theirs)
