@@ -13,7 +13,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from datetime import date, datetime
 from importlib import import_module
 from types import NoneType, SimpleNamespace, UnionType
@@ -61,6 +61,8 @@ class Entry:
         by_hand: It takes what no signature can say to a door (files, somebody else's columns), so each door has a
             page of its own for it.
         words: What its command is called, where that is not its room and its name.
+        places: Parameters that a command line also takes without their flag, in this order, after the shop.
+        turns: Flags by which its command is another one of its room: flag -> name of that entry.
     """
 
     room: str
@@ -69,6 +71,8 @@ class Entry:
     shortcut: bool = False
     by_hand: bool = False
     words: str = ""
+    places: tuple[str, ...] = ()
+    turns: Mapping[str, str] = field(default_factory=dict)
 
     def function(self) -> Callable[..., Any]:
         """The function itself; imports its room."""
@@ -241,7 +245,7 @@ MENU: tuple[Entry, ...] = (
     Entry("ledger", "account", "Give the account of every import: received = stored + duplicate + quarantined.",
           shortcut=True),
     Entry("ledger", "quarantine", "Show what was quarantined: why, where it stood, and the original record.",
-          shortcut=True),
+          shortcut=True, turns={"--replay": "replay"}),
     Entry("ledger", "quality",
           "Say what is wrong with the log: gaps, clocks, currencies, sums, repeats, ids, quantities; and what to do.",
           shortcut=True),
@@ -252,7 +256,7 @@ MENU: tuple[Entry, ...] = (
           shortcut=True),
     Entry("ledger", "undo",
           "Take one import back exactly, as if it had never come; the same file can then be ingested another way.",
-          shortcut=True),
+          shortcut=True, places=("import_id",)),
     Entry("learn", "learn", "Run the trials, fit the winners and install them; skip what is fresh.", shortcut=True),
     Entry("privacy", "rotate", "Make a new key for pseudonyms, and give everybody a new one; each keeps what they did.",
           words="keys rotate"),

@@ -132,6 +132,26 @@ def test_a_lost_afternoon_is_found_where_it_lies_and_a_doubled_day_too():
     assert [(span.start, span.end) for span in jumps(hours.reshape(-1, 24).sum(axis=1))] == [(50, 51)]
 
 
+@pytest.mark.parametrize(("usual", "then", "lasting"), [
+    (20, 120, False), (5, 60, False), (200, 600, False), (200, 400, True), (200, 50, True), (20, 4, True)])
+def test_a_jump_is_found_on_its_day_be_it_of_one_day_or_of_all_that_follow(usual, then, lasting):
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        days = rng.poisson(usual, 60).astype(float)
+        days[40:60 if lasting else 41] = rng.poisson(then, 20 if lasting else 1)
+        span = max(jumps(days), key=lambda one: abs(one.counted - one.expected))
+
+        assert abs(span.start - 40) <= (3 if lasting else 0)
+        assert span.open == lasting
+
+
+def test_a_month_on_a_new_level_makes_it_the_usual_and_its_end_a_jump():
+    rng = np.random.default_rng(8)
+    days = np.concatenate([rng.poisson(50, 40), rng.poisson(150, 60), rng.poisson(50, 40)]).astype(float)
+
+    assert [(round(span.start, -1), span.counted > span.expected) for span in jumps(days)] == [(40, True), (100, False)]
+
+
 def test_a_kind_that_comes_in_bursts_has_no_silences_and_no_jumps_and_an_outage_is_found_beside_it():
     rng = np.random.default_rng(5)
     campaigns = np.zeros((180, 24))
@@ -177,11 +197,11 @@ def test_what_is_advised_of_a_field_keeps_the_dialect_and_gives_the_field_its_me
     shop = Shop.open(tmp_path / "s")
     number = shop.ingest(calls).id
 
-    row = found(shop)["unmapped", "properties.mood"]
+    row = found(shop)["unmapped", "properties, properties.mood"]
 
-    assert row["records"] == 1
+    assert row["records"] == 2
     assert row["advice"].endswith(f"shopkeeper undo SHOP {number}, then ingest the file again with "
-                                  "--dialect segment --map OURS=properties.mood.")
+                                  "--dialect segment --map OURS=THEIRS.")
     ledger.undo(shop, number)
     shop.ingest(calls, Mapping({"campaign_id": "properties.mood"}), dialect="segment")
     rows = shop.engine.run(shop.engine.events()).to_pylist()

@@ -83,7 +83,7 @@ def test_an_import_is_undone_with_what_was_replayed_of_it(tmp_path):
     before = state(shop)
     second = shop.ingest(records(100), received_at=TIME).id
     shop = declare(tmp_path / "s")
-    ledger.replay(shop, reason="missing_time", fix=Fix(constants={"ts": "2023-06-01T00:00:00Z"}))
+    ledger.replay(shop, reason="missing_time", fix=Fix(constant={"ts": "2023-06-01T00:00:00Z"}))
     ledger.replay(shop)
     assert [entry.quarantined for entry in shop.manifest.imports] == [0, 0]
     check_account(shop)
@@ -138,7 +138,7 @@ def test_a_reason_that_is_another_now_is_the_one_that_is_told(tmp_path):
     shop = Shop.open(tmp_path / "s")
     shop.ingest([event(1), {**event(2), "event": "levitate", "item_id": None}], received_at=TIME)
 
-    said = ledger.replay(shop, fix=Fix(kinds={"levitate": "view_item"}))
+    said = ledger.replay(shop, fix=Fix(kind={"levitate": "view_item"}))
 
     assert outcomes(said) == {"stored": 0, "duplicate": 0, "missing_item": 1}
     row = shop.engine.run(shop.engine.quarantine()).to_pylist()[0]
@@ -163,7 +163,7 @@ def test_a_dry_run_says_how_records_would_be_read_and_changes_nothing(tmp_path):
     shop.ingest(records(0), received_at=TIME)
     before = shop.store.manifest()
 
-    said = ledger.replay(shop, fix=Fix(kinds={"levitate": "view_item"}), dry_run=True)
+    said = ledger.replay(shop, fix=Fix(kind={"levitate": "view_item"}), dry_run=True)
 
     assert outcomes(said) == {"stored": 1, "duplicate": 0, "missing_time": 1}
     assert shop.store.manifest() == before
@@ -189,7 +189,7 @@ def test_a_dry_run_says_what_is_known_already_and_what_is_in_conflict(tmp_path):
     odd = [{**event(n), "event": "levitate"} for n in (1, 2, 3, 3, 4)]
     odd[1]["item_id"], odd[4]["event_id"] = "another", None
     shop.ingest(odd, received_at=TIME)
-    fix = Fix(kinds={"levitate": "view_item"})
+    fix = Fix(kind={"levitate": "view_item"})
 
     before = shop.store.manifest()
     said = ledger.replay(shop, fix=fix, dry_run=True)
@@ -208,7 +208,7 @@ def test_a_dry_run_that_cannot_ask_the_index_is_refused(tmp_path):
         path.write_bytes(path.read_bytes()[: len(path.read_bytes()) // 2])
 
     with pytest.raises(Damaged, match="shopkeeper ingest SHOP FILE makes it again"):
-        ledger.replay(shop, fix=Fix(kinds={"levitate": "view_item"}), dry_run=True)
+        ledger.replay(shop, fix=Fix(kind={"levitate": "view_item"}), dry_run=True)
 
 
 def test_a_field_that_does_not_fit_a_dialect_is_named_and_the_record_comes_in_when_another_fills_its_column(tmp_path):
@@ -223,7 +223,7 @@ def test_a_field_that_does_not_fit_a_dialect_is_named_and_the_record_comes_in_wh
     assert (row["reason"], row["field"]) == ("dialect", "properties.revenue")
     assert outcomes(ledger.replay(shop)) == {"stored": 0, "duplicate": 0, "dialect": 1}
 
-    said = ledger.replay(shop, reason="dialect", fix=Fix(columns={"value": "properties.total"}))
+    said = ledger.replay(shop, reason="dialect", fix=Fix(map={"value": "properties.total"}))
 
     assert outcomes(said) == {"stored": 1, "duplicate": 0}
     kept = {row["event_id"]: row for row in shop.engine.run(shop.engine.events()).to_pylist()}

@@ -75,6 +75,9 @@ def _run(words: list[str], language: str) -> None:
     if name not in every:
         print(_help({key: command for key, command in every.items() if command.group == name}, language))
         return
+    turn = next((flag for flag in every[name].turns if flag in rest), None)
+    if turn is not None and not {"-h", "--help"} & set(rest):
+        name, rest = every[name].turns[turn], [one for one in rest if one != turn]
     _carry_out(every[name], rest, language)
 
 

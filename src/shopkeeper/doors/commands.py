@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,7 @@ class Command:
         prepare: Gives a parser its flags.
         run: Does it.
         group: Under which heading help lists it: a room, or empty for where a stranger starts.
+        turns: Flag -> the words of the command that it is with this flag.
     """
 
     words: str
@@ -48,6 +49,7 @@ class Command:
     prepare: Callable[[Parser], None]
     run: Callable[[Namespace, Output], None]
     group: str = ""
+    turns: Mapping[str, str] = field(default_factory=dict)
 
 
 def every() -> dict[str, Command]:
@@ -99,6 +101,11 @@ def _read_off(entry: Entry, words: str) -> Command:
     def prepare(to: Parser) -> None:
         to.place("shop", say("the shop's folder"))
         parser.add(to, entry.parameters())
+        for name in entry.places:
+            to.loosen(name)
+        for flag, other in entry.turns.items():
+            to.add_argument(flag, action="store_true",
+                            help=to.text(say("do as `shopkeeper {command}` does, and take its options", command=other)))
         if entry.mark().kind == "question":
             to.add_argument("--as-of", dest="as_of", metavar=put(say("TIME"), to.language),
                             help=to.text(say("see the shop as it stood then; UTC where no zone is given")))
@@ -107,7 +114,8 @@ def _read_off(entry: Entry, words: str) -> Command:
                             metavar="|".join(one.choices), help=to.text(one.description))
         output.add(to)
 
-    return Command(words, entry.summary, prepare, lambda found, out: _ask(entry, found, out), group)
+    turns = {flag: words.replace(entry.name, other) for flag, other in entry.turns.items()}
+    return Command(words, entry.summary, prepare, lambda found, out: _ask(entry, found, out), group, turns)
 
 
 def _ask(entry: Entry, found: Namespace, out: Output) -> None:

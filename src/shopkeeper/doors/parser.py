@@ -42,6 +42,7 @@ class Parser(argparse.ArgumentParser):
                          formatter_class=lambda prog: _Formatter(prog, max_help_position=30, width=COLUMNS))
         self.language, self.command = language, command
         self.needed: list[tuple[str, str]] = []
+        self.loose: list[str] = []
         self._positionals.title = put(say("What it takes"), language)
         self._optionals.title = put(say("Options"), language)
         self.add_argument("-h", "--help", action="help", help=self.text(say("show this help and stop")))
@@ -58,6 +59,11 @@ class Parser(argparse.ArgumentParser):
         if default is None:
             self.needed.append((name, shown))
 
+    def loosen(self, name: str) -> None:
+        """Take the value of a flag that is needed without the flag, too: as the next word that is nothing else's."""
+        self.loose.append(name)
+        self.needed = [(one, name.upper() if one == name else shown) for one, shown in self.needed]
+
     def read(self, words: Sequence[str]) -> argparse.Namespace:
         """The words as values.
 
@@ -68,6 +74,9 @@ class Parser(argparse.ArgumentParser):
             found, rest = self.parse_known_args(list(words))
         except argparse.ArgumentError as error:
             raise self._refusal(error) from None
+        for name in self.loose:
+            if rest and not rest[0].startswith("-") and not hasattr(found, name):
+                setattr(found, name, rest.pop(0))
         if rest:
             raise BadInput(say("{command} does not know {words}.", command=self.prog, words=" ".join(rest)),
                            do=[*self._alike(rest[0]), self.help_hint()])

@@ -57,7 +57,7 @@ def ingest(shop: Shop, files: Sequence[Source], *, table: Literal["events", "ite
                   n=done.received),) if dry_run else ()
     counted = ExactCount(say("received records"), done.received)
     return Ingested(title=title, table=_table(done), evidence=counted, asked=asked, method="exact count", account=done,
-                    notes=(*_notes(done), *looked),
+                    notes=(*_notes(done), *_zoned(shop, done, mapping, table), *looked),
                     parts={} if done.preview is None else {"preview": done.preview})
 
 
@@ -70,7 +70,8 @@ def _table(done: Received) -> pa.Table:
 def _notes(done: Received) -> tuple[Sentence, ...]:
     notes = [say("{source} was read as {dialect}.", source=source, dialect=dialects.DIALECTS[name].title)
              for source, name in list(done.dialects.items())[:20]]
-    notes += [say("mapped: {names}", names=", ".join(f"{ours} <- {theirs}" for ours, theirs in done.mapped.items()))]
+    notes += [say("mapped: {names}", names=", ".join(f"{ours} <- {_theirs(done, ours, theirs)}"
+                                                     for ours, theirs in done.mapped.items()))]
     if done.unmapped:
         notes.append(say("kept in props: {names}", names=", ".join(done.unmapped)))
     notes += [say("{count:,} cells of {name} could not be read and are kept in props: write numbers as 1234.56 "
@@ -83,23 +84,47 @@ def _notes(done: Received) -> tuple[Sentence, ...]:
     return (*notes, *done.notes)
 
 
+def _theirs(done: Received, ours: str, theirs: str) -> str:
+    """The column of the file that fills one of ours: in a dialect, which has translated the file, by its table."""
+    spoken = set(done.dialects.values())
+    if ours != theirs or len(spoken) != 1:
+        return theirs
+    dialect = dialects.DIALECTS[spoken.pop()]
+    rows = {"event": dialect.kind, **{row.ours: row.theirs for row in reversed(dialect.fields)}}
+    return (rows.get(ours) or dialect.title).replace("|", " / ")
+
+
+def _zoned(shop: Shop, done: Received, mapping: Mapping | None, table: str) -> tuple[Sentence, ...]:
+    """That the shop's days are of another zone than these times."""
+    said = mapping.time_zone if mapping is not None else None
+    spoken = {zone for name in done.dialects.values() if (zone := dialects.DIALECTS[name].time_zone)}
+    zones = [said] if said else sorted(spoken)
+    if table != "events" or not done.stored or not zones or zones == [shop.config.timezone]:
+        return ()
+    return (say("these times are of {zone}, and the days and hours of this shop are cut in {own}: if that is not "
+                "meant, write timezone = \"{first}\" under [shop] in {path}.", zone=", ".join(zones),
+                own=shop.config.timezone, first=zones[0], path=str(shop.path / "shop.toml")),)
+
+
 @dataclass(frozen=True)
 class Fix:
-    """What is said of quarantined records now; what was said of their import before stays said.
+    """What is said of quarantined records now, in the words of `ingest`; what was said of their import before stays.
 
     Attributes:
-        columns: Our column = theirs, several.
-        kinds: Their word for an event = our kind, several.
-        constants: Our column = a value for all of them, several.
+        map: Our column = theirs, several.
+        kind: Their word for an event = our kind, several.
+        constant: Our column = a value for all of them, several.
         time_zone: IANA zone of times that have none.
+        time_format: Form of odd times, as strptime takes it, such as %d.%m.%Y.
         currency: ISO 4217 code of money that names none.
         order_rule: `customer-minute`: a customer's lines in one minute are one order.
     """
 
-    columns: Pairs[str, str] = field(default_factory=dict)
-    kinds: Pairs[str, str] = field(default_factory=dict)
-    constants: Pairs[str, str] = field(default_factory=dict)
+    map: Pairs[str, str] = field(default_factory=dict)
+    kind: Pairs[str, str] = field(default_factory=dict)
+    constant: Pairs[str, str] = field(default_factory=dict)
     time_zone: str | None = None
+    time_format: str | None = None
     currency: str | None = None
     order_rule: Literal["customer-minute"] | None = None
 
@@ -124,7 +149,7 @@ def replay(shop: Shop, *, reason: str | None = None, fix: Fix = NOTHING, dry_run
         BadMapping: What is said makes no sense. ShopBusy: Another process writes to this shop.
         Damaged: A dry run finds the index of events damaged.
     """
-    mapping = Mapping(fix.columns, fix.kinds, fix.constants, fix.time_zone, None, fix.currency, fix.order_rule)
+    mapping = Mapping(fix.map, fix.kind, fix.constant, fix.time_zone, fix.time_format, fix.currency, fix.order_rule)
     again = replaying.Again(Entrance(shop.config.roles, shop.keys(), ranges(shop.path)), reason, mapping)
     done = replaying.replay(shop.store, again, dry_run=dry_run)
     if not dry_run:

@@ -74,10 +74,9 @@ class Account(Answer):
     by: str = "import"
 
     def cells(self, language: str = "en") -> tuple[list[str], list[list[str]]]:
-        """The counts, with what tells the rows apart: without the import's number and time."""
-        if self.by == "import":
-            return people(self.table.drop_columns(["id", "at"]), language)
-        headings, body = people(self.table.drop_columns(["at", "sources"]), language)
+        """The counts, with what tells the rows apart: without the time."""
+        sources = [] if self.by == "import" else ["sources"]
+        headings, body = people(self.table.drop_columns(["at", *sources]), language)
         return [word(self.by, language), *headings[1:]], body
 
 

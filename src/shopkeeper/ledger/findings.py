@@ -6,7 +6,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from shopkeeper.asking import question
 from shopkeeper.errors import BadInput
+from shopkeeper.events.dialects import DIALECTS
 from shopkeeper.events.schema import MONEY_COLUMNS
 from shopkeeper.evidence import ExactCount
 from shopkeeper.ledger import inputs
@@ -28,6 +29,7 @@ _ORDER: tuple[Severity, ...] = ("error", "warning", "note")
 MINUTES = 5      # that a clock may go wrong
 MOST_UNITS = 10_000.0
 FOLD = 50.0      # a price that is so many times another is in another unit, or of another thing
+_FIELDS = 20     # that nobody mapped, at most
 SOME = 0.01      # share from which on a finding weighs more
 SCHEMA = pa.schema([("finding", pa.string()), ("severity", pa.string()), ("what", pa.string()), ("records", pa.int64()),
                     ("share", pa.float64()), ("since", pa.timestamp("us")), ("advice", pa.string())])
@@ -93,7 +95,8 @@ def quality(shop: Shop) -> Quality:
     table = pa.Table.from_pylist([{**vars(one), "advice": put(one.advice)} for one in found], schema=SCHEMA)
     worst = Counter(one.severity for one in found)
     title = say("{errors:,} errors, {warnings:,} warnings, {notes:,} notes", errors=worst["error"],
-                warnings=worst["warning"], notes=worst["note"]) if found else say("Nothing wrong was found")
+                warnings=worst["warning"], notes=worst["note"]) if found else say(
+        "Nothing wrong was found") if by_hour.num_rows else say("There are no events to look at")
     return Quality(title=title, table=table, parts={"silences": _silent(spans), "days": _days(by_hour)},
                    evidence=ExactCount(say("stored events"), sum(by_hour["events"].to_pylist())), method="exact count",
                    asked={"question": "ledger.quality"}, advices=tuple(one.advice for one in found))
@@ -131,13 +134,8 @@ def _weight(share: float, *, grave: bool) -> Severity:
 def _imports(shop: Shop) -> Iterator[Finding]:
     """What the account says: fields that nobody mapped, records that were set aside."""
     events = inputs.imports_until(shop)
-    kept = Counter[str]()
-    for one in events:
-        kept.update(one.kept or dict.fromkeys(one.unmapped, one.received))  # of old imports nobody counted
     total = sum(one.received for one in events)
-    for name, count in kept.most_common(20):
-        if count:
-            yield Finding("unmapped", "note", name, count, count / total, None, _mapping_of(name, events))
+    yield from _unmapped(events, total)
     unread = Counter[str]()
     for one in events:
         unread.update(one.unread)
@@ -151,15 +149,34 @@ def _imports(shop: Shop) -> Iterator[Finding]:
     for reason, count in reasons.most_common():
         share = count / total if total else 0.0
         yield Finding("quarantined", _weight(share, grave=True), reason, count, share, None,
-                      say("shopkeeper quarantine SHOP --reason {reason} says why; after a fix, shopkeeper replay SHOP.",
-                          reason=reason))
+                      say("shopkeeper quarantine SHOP --reason {reason} says why; after a fix, shopkeeper quarantine "
+                          "SHOP --replay.", reason=reason))
 
 
-def _mapping_of(name: str, events: Sequence[Import]) -> Sentence:
+def _unmapped(events: Sequence[Import], total: int) -> Iterator[Finding]:
+    """Fields that nobody mapped: one by one where columns were read, together where a dialect knows what it leaves."""
+    alone = Counter[str]()
+    spoken: dict[str, Counter[str]] = {}
+    for one in events:
+        said = Counter(one.kept or dict.fromkeys(one.unmapped, one.received))  # of old imports nobody counted
+        known = [DIALECTS[name] for name in one.dialects if name in DIALECTS]
+        left = {name: n for name, n in said.items() if n and not any(dialect.knows(name) for dialect in known)}
+        (spoken.setdefault(one.dialects[0], Counter()) if len(one.dialects) == 1 else alone).update(left)
+    for name, count in alone.most_common(_FIELDS):
+        yield Finding("unmapped", "note", name, count, count / total, None, _mapping_of(name, events))
+    for fields in spoken.values():
+        names = [name for name, _ in fields.most_common(_FIELDS)]
+        if names:
+            most = fields[names[0]]
+            yield Finding("unmapped", "note", ", ".join(names), most, most / total, None,
+                          _mapping_of(names[0], events, names[0] if len(names) == 1 else "THEIRS"))
+
+
+def _mapping_of(name: str, events: Sequence[Import], theirs: str | None = None) -> Sentence:
     """How a field that nobody mapped comes to mean something: as the last import that had it was read."""
     last = [one for one in events if name in one.unmapped][-1]
-    flags = say("--dialect {dialect} --map OURS={theirs}", dialect=last.dialects[0], theirs=name) if len(
-        last.dialects) == 1 else say("--map OURS={theirs}", theirs=name)
+    flags = say("--dialect {dialect} --map OURS={theirs}", dialect=last.dialects[0], theirs=theirs or name) if len(
+        last.dialects) == 1 else say("--map OURS={theirs}", theirs=theirs or name)
     return say("the field is kept in props; if it means something here: shopkeeper undo SHOP {number}, then ingest the "
                "file again with {flags}.", number=last.id, flags=flags)
 
@@ -189,7 +206,8 @@ def _counted(shop: Shop, rules: Mapping[str, Limit]) -> Iterator[Finding]:
             ("not_in_catalogue", "item_id", False, inputs.unlisted(events, items),
              say("items of the log are not in the table of items: ingest it again, or compare how ids are written.")),
             ("unit", "price", True, inputs.units(events, items, FOLD),
-             say("prices are many times those of the table of items: cents for euros, or a price of all units.")),
+             say("prices are many times those of the table of items, or many times less: cents for euros, or a price "
+                 "of all units.")),
             *(("quantity", category, True, inputs.quantities_of(events, items, category, rule.most, rule.whole),
                say("[quality] of shop.toml says that this is not possible in {category}.", category=category))
               for category, rule in rules.items() if category)]
@@ -261,10 +279,18 @@ def _silent(spans: list[tuple[str, str, datetime, Span]]) -> pa.Table:
 
 
 def _days(by_hour: pa.Table) -> pa.Table:
-    """Events by day and kind, in the shop's zone."""
-    counts = Counter[tuple[Any, str]]()
-    for row in by_hour.to_pylist():
-        counts[row["hour"].date(), row["event"]] += row["events"]
+    """Events by day and kind, in the shop's zone: every day from the kind's first one to the end of the log."""
+    counts: dict[tuple[date, str], int] = {}
+    rows = by_hour.to_pylist()
+    for row in rows:
+        key = row["hour"].date(), row["event"]
+        counts[key] = counts.get(key, 0) + row["events"]
+    end = max((day for day, _ in counts), default=None)
+    for kind in dict.fromkeys(row["event"] for row in rows):
+        day = min(day for day, its in counts if its == kind)
+        while end is not None and day < end:
+            day += timedelta(days=1)
+            counts.setdefault((day, kind), 0)
     keys = sorted(counts)
     return pa.table({"day": pa.array([day for day, _ in keys], pa.date32()),
                      "kind": pa.array([kind for _, kind in keys], pa.string()),

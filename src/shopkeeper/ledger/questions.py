@@ -169,8 +169,15 @@ def quarantine(shop: Shop, *, reason: str | None = None, n: int = 20) -> Quarant
         "record": pa.array([row["record"] for row in found], pa.string())})
     return Quarantine(title=say("What was quarantined"), table=table, parts={"reasons": counts}, method="exact count",
                       evidence=ExactCount(say("quarantined records"), total),
-                      asked={"question": "ledger.quarantine", "reason": reason, "n": n},
+                      asked={"question": "ledger.quarantine", "reason": reason, "n": n}, notes=_again(total),
                       advices=tuple(_advice(row) for row in found))
+
+
+def _again(total: int) -> tuple[Sentence, ...]:
+    """What to do after a fix."""
+    return (say("after a fix: shopkeeper quarantine SHOP --replay, with what ingest would be told: --map, --kind, "
+                "--constant, --time-zone, --time-format, --currency, --order-rule; or undo the import and ingest the "
+                "mended file."),) if total else ()
 
 
 def _advice(row: dict[str, Any]) -> Sentence:

@@ -115,7 +115,7 @@ def _entry(manifest: Manifest, import_id: str) -> Import:
     entries = {one.id: one for one in manifest.imports}
     if import_id not in entries:
         raise UnknownName(say("there is no import {name}.", name=repr(import_id)),
-                          do=[say("shopkeeper account SHOP --json names each.")],
+                          do=[say("shopkeeper account SHOP")],
                           why=say("an import is undone as a whole, by its number."))
     if not _NUMBER.fullmatch(import_id):
         raise BadInput(say("{name} was posted, or came from a broker: it cannot be undone.", name=import_id),

@@ -144,11 +144,11 @@ def test_what_did_not_fit_is_kept_whole_and_comes_in_with_its_time_and_sender_wh
         assert json.loads(kept["dialect"]["record"])["context.page.url"] == "https://shop.example/all"
         assert client.get("/v1/ledger/account?by=dialect").json()["answer"][0]["id"] == "segment"
     shop = Shop.open(tmp_path / "shop")
-    fix = ledger.Fix(columns={"value": "properties.total"})
+    fix = ledger.Fix(map={"value": "properties.total"})
     for dry_run in (True, False):
         done = ledger.replay(shop, reason="dialect", fix=fix, dry_run=dry_run)
         assert done.table.to_pylist() == [{"outcome": "stored", "records": 1}, {"outcome": "duplicate", "records": 0}]
-    done = ledger.replay(shop, fix=ledger.Fix(constants={"customer_id": "ann"}))
+    done = ledger.replay(shop, fix=ledger.Fix(constant={"customer_id": "ann"}))
     assert done.table.to_pylist()[0] == {"outcome": "stored", "records": 1}
 
     rows = {row["event_id"]: row for row in shop.engine.run(shop.engine.events()).to_pylist() if not row["line"]}

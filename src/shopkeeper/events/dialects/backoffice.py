@@ -13,7 +13,7 @@ from typing import Any
 
 from shopkeeper.events.dialects.base import Dialect, Field, Row, personal, text_of
 from shopkeeper.events.dialects.exports import amount, cell, code, moment, money
-from shopkeeper.events.dialects.orders import WHAT_IS_TOLD, Orders, guarded, lines_of, told
+from shopkeeper.events.dialects.orders import ADDS, WHAT_IS_TOLD, Orders, guarded, lines_of, told
 from shopkeeper.events.dialects.synonyms import ORDER, PAID_AT, PERSONAL, TOTALS, names
 from shopkeeper.events.dialects.values import number
 
@@ -153,7 +153,7 @@ def _refund(theirs: Row, ours: Row, orders: Orders) -> Row:
 def _dialect(name: str, title: str, documented: str, marks: tuple[tuple[str, ...], ...]) -> Dialect:
     return Dialect(
         name, title, documented, marks, state=Orders, restated=True, split=_split, finish=_finish,
-        time_zone="Asia/Shanghai", currency="CNY",
+        time_zone="Asia/Shanghai", currency="CNY", adds=(*ADDS, "buyer", "item_named_by", "order_value"),
         fields=(WHAT_IS_TOLD, *(Field(ours, names(ours), read=read) for ours, read in (
             ("order_id", code), ("customer_id", buyer), ("ts", moment), ("item_id", code), ("variant_id", code),
             ("quantity", number), ("price", money), ("shipping", money), ("discount", money), ("coupon", cell))),

@@ -124,6 +124,7 @@ class Dialect:
         headerless: Names of the columns of a file that has none.
         fast: The rows only rename: whole columns are renamed, and no record is looked at.
         after: Flat fields -> flat fields, the inverse of `before`; for writing.
+        adds: Names that `split`, `before` or `finish` put into `props`, beside those of the rows.
     """
 
     name: str
@@ -149,6 +150,7 @@ class Dialect:
     headerless: tuple[str, ...] = ()
     fast: bool = False
     after: Callable[[Row], Row] | None = None
+    adds: tuple[str, ...] = ()
 
     def speaks(self, columns: Sequence[str], first: Sequence[Row]) -> bool:
         """Whether a source with these columns and first records is in this dialect."""
@@ -165,6 +167,14 @@ class Dialect:
     def without(self, ours: Sequence[str]) -> Dialect:
         """The same, where others say what fills these columns of ours."""
         return replace(self, fields=tuple(row for row in self.fields if row.ours not in ours))
+
+    def knows(self, name: str) -> bool:
+        """Whether a name in `props` is this dialect's doing: a row or a function put it there, or it was masked."""
+        return f"{PROPS}{name}" in self._placed() or _hidden(name, "") != ""
+
+    def _placed(self) -> frozenset[str]:
+        return frozenset({*(row.ours for row in (*self.fields, *self.item)), *(PROPS + name for name in self.adds),
+                          f"{PROPS}event_name"})
 
     def missing(self, columns: Sequence[str]) -> tuple[str, ...]:
         """The names of which a source in this dialect must have one, and this one has none; empty where it fits."""

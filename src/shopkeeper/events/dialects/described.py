@@ -10,6 +10,7 @@ __all__ = ["as_data", "filled", "recognised", "words"]
 
 _NO_FIELD = ("", "·")  # how the name begins of what stands in no file
 _SHOWN = 6  # of the names of one thing
+_OURS = "·"  # begins a name that a function here gives to what it tells apart; no source has it
 
 
 def filled(dialect: Dialect) -> list[tuple[str, str]]:
@@ -21,6 +22,7 @@ def filled(dialect: Dialect) -> list[tuple[str, str]]:
     rows += [row for row in dialect.fields if not row.ours.startswith(PROPS) and row.theirs[:1] not in _NO_FIELD]
     rows += [Field(f"items.{row.ours}", row.theirs) for row in dialect.item if not row.ours.startswith(PROPS)]
     rows += [row for row in dialect.fields if row.ours.startswith(PROPS)]
+    rows = [row for row in rows if row.theirs.strip("|") and not row.theirs.startswith(_OURS)]
     together: dict[str, list[str]] = {}
     for row in rows:
         together.setdefault(row.ours, []).append(row.theirs)

@@ -23,6 +23,7 @@ from shopkeeper.words import say
 
 _OPEN = 65_536  # orders whose lines may still come; one that comes after so many others begins anew: a conflict
 HEAD_MONEY = ("value", "shipping", "tax", "discount")
+ADDS = ("time_of", *(f"order_{name}" for name in (*HEAD_MONEY, "item_id", "variant_id", "quantity")))
 TOLD = "·told"  # a field of ours in a record of theirs: which of the things that a line tells it is
 WHAT_IS_TOLD = Field("event", TOLD)
 
@@ -211,6 +212,7 @@ SHOPIFY = Dialect(
     marks=(("Name",), ("Financial Status",), ("Lineitem name",), ("Lineitem quantity",), ("Lineitem price",),
            ("Currency",)),
     state=partial(Orders, called="Name"), restated=True, split=_shopify_split, finish=_shopify, after=_uncharged,
+    adds=ADDS,
     fields=(WHAT_IS_TOLD, Field("order_id", "Name", read=cell),
             Field("ts", "Paid at|Created at", read=moment), Field("customer_id", "Email", read=email),
             Field("currency", "Currency", read=said), Field("value", "Subtotal", read=money),
@@ -303,7 +305,7 @@ WOOCOMMERCE = Dialect(
     marks=(("Order #", "Order Number", "order_number", "order_id"), _STATUSES,
            ("Product(s)", "Item Name", "item_name", "line_items", "line_item_1"),
            ("Items sold", "Item Cost", "item_quantity", "order_total", "order_subtotal")),
-    state=Orders, restated=True, split=_woo_split, before=_woo_before, finish=_woo, items="pieces",
+    state=Orders, restated=True, split=_woo_split, before=_woo_before, finish=_woo, items="pieces", adds=ADDS,
     item=(Field("item_id", "sku|product_id|name", read=code), Field("variant_id", "variation_id", read=code),
           Field("title", "name", read=said), Field("quantity", "quantity", read=number),
           Field("price", "price", read=money)),
