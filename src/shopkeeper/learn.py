@@ -26,6 +26,7 @@ from shopkeeper.recommend.desk import desk, trial_of
 from shopkeeper.recommend.methods.base import Method
 from shopkeeper.recommend.newest import against_installed
 from shopkeeper.recommend.tuning import kept as kept_settings
+from shopkeeper.represent.following import Following, Service, following
 from shopkeeper.shop import Shop
 from shopkeeper.warehouse import models
 from shopkeeper.warehouse.manifest import Manifest
@@ -62,6 +63,8 @@ class Learning:
         force: Learn again even where nothing has changed.
         seed: Of every random choice.
         tune: Minutes to search for better settings first; what was found competes, now and later.
+        debias: Let what was taken after it was shown count by how unlikely it was to be seen, where that can be judged.
+        log_to: Where the training of networks is written down; the files of TensorBoard lie in the shop's `training`.
 
     Raises:
         BadInput: `seed` or `tune` is below 0.
@@ -70,6 +73,8 @@ class Learning:
     force: bool = False
     seed: int = 0
     tune: int = 0
+    debias: bool = False
+    log_to: Service | None = None
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -102,6 +107,7 @@ def learn(shop: Shop, *, room: str | None = None, rollback: bool = False, dry_ru
     Raises:
         UnknownName: There is no such room, or the log has no events of people with items.
         BadInput: There is no older version to go back to.
+        MissingExtra: `log_to` names a service whose package is not installed.
         ShopBusy: Another process learns for this shop. Whoever writes meanwhile is not kept from it.
     """
     if room is not None and room not in ROOMS:
@@ -164,6 +170,7 @@ def _learn_all(shop: Shop, questions: list[str], learning: Learning, *, dry_run:
                progress: Progress) -> tuple[list[dict[str, Any]], tuple[Sentence, ...]]:
     """A row a question, and what else must be said; traffic is labelled anew where anything is learned."""
     force, seed = learning.force or bool(learning.tune), learning.seed
+    followed = None if learning.log_to is None else following(learning.log_to, shop.path / "training")
     print_, fresh = _what_is_fresh(shop, questions, force)
     said: tuple[Sentence, ...] = ()
     if not dry_run and len(fresh) < len(questions):
@@ -173,17 +180,30 @@ def _learn_all(shop: Shop, questions: list[str], learning: Learning, *, dry_run:
     stale = [name for name in questions if name not in fresh]
     found = [_row(name, "fresh", model.version, trial_of(model)) for name, model in fresh.items()]
     if dry_run:
-        made, other = _fit_all(shop, stale, seed, progress)
+        made, other = _fit_all(shop, stale, learning, followed, progress)
         found += [_row(name, "would install", None, one.trial) for name, one in made.items()]
         other = [{**row, "status": "would keep"} if row["status"] == "kept" else row for row in other]
     elif stale:
         with held(shop.path / LEARNING, "learn"):  # others write meanwhile; only installing needs the writer's lock
-            made, other = _fit_all(shop, stale, seed, progress)
+            made, other = _fit_all(shop, stale, learning, followed, progress)
             versions = _install(shop, made, print_, seed)
         found += [_row(name, "installed", versions[name], one.trial) for name, one in made.items()]
     else:
-        other = []
+        made, other = {}, []
+    said += tuple(one for fit in made.values() for one in getattr(fit, "said", ()))
+    if followed is not None:
+        said += (_written(followed, learning, shop),)
     return sorted([*found, *other], key=lambda row: questions.index(row["question"])), said
+
+
+def _written(followed: Following, learning: Learning, shop: Shop) -> Sentence:
+    """Where the training of networks was written down."""
+    if not followed.runs:
+        return say("no network was trained, so nothing was written to {service}.", service=learning.log_to or "")
+    if learning.log_to == "tensorboard":
+        return say("{n} trainings were written down: tensorboard --logdir {folder}", n=followed.runs,
+                   folder=str(shop.path / "training"))
+    return say("{n} trainings were written to {service}.", n=followed.runs, service=learning.log_to or "")
 
 
 def _what_is_fresh(shop: Shop, questions: list[str], force: bool) -> tuple[str, dict[str, models.Model]]:
@@ -193,7 +213,7 @@ def _what_is_fresh(shop: Shop, questions: list[str], force: bool) -> tuple[str, 
     return print_, {name: model for name, model in found if model is not None}
 
 
-def _fit_all(shop: Shop, questions: list[str], seed: int,
+def _fit_all(shop: Shop, questions: list[str], learning: Learning, followed: Following | None,
              progress: Progress) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The fitted winner of each question; and a row for each of which the data carries none, or a worse one."""
     made: dict[str, Any] = {}
@@ -205,13 +225,13 @@ def _fit_all(shop: Shop, questions: list[str], seed: int,
             if room not in logs:
                 progress.start(say("reading the log"), None)
                 logs[room] = ROOMS[room].read(shop)
-            more = {} if room != "recommend" else {
-                "tuned": kept_settings(_searched(shop, question)), "before": _before(shop, question)}
-            fit = ROOMS[room].learn(logs[room], question, seed=seed, progress=progress, **more)
+            more = {} if room != "recommend" else {"beside": recommend_trials.Beside(
+                kept_settings(_searched(shop, question)), _before(shop, question), followed, learning.debias)}
+            fit = ROOMS[room].learn(logs[room], question, seed=learning.seed, progress=progress, **more)
         except MissingData as refusal:
             other.append({"question": question, "status": "refused", "why": refusal.what})
             continue
-        kept = _kept(shop, logs[room], question, fit, seed)
+        kept = _kept(shop, logs[room], question, fit, learning.seed)
         if kept is None:
             made[question] = fit
         else:

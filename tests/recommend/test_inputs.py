@@ -66,7 +66,8 @@ def test_learning_runs_in_spark_s_words_too():
     lambda events: inputs.of_items(events, {"view": "interest"}),
     lambda events: inputs.interactions(events, {"view": "interest", "buy": "conversion"}, 30),
     lambda events: inputs.few(events, {"buy": "conversion"}), lambda events: inputs.last_prices(events),
-    lambda events: inputs.tallies(events, "person", {"buy": "conversion"}, 0)])
+    lambda events: inputs.tallies(events, "person", {"buy": "conversion"}, 0), inputs.chances,
+    lambda events: inputs.answering(events, {"view": "interest"})])
 def test_each_expression_has_a_translation_over_tables_of_no_shop(build):
     assert "SELECT" in to_spark_sql(build(UnboundTables().events()))
 

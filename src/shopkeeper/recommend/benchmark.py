@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -23,6 +23,7 @@ from shopkeeper.evidence.splits import iso, leave_last, rolling_origins
 from shopkeeper.recommend.files import Published
 from shopkeeper.recommend.inputs import Log
 from shopkeeper.recommend.methods.base import Histories, Interactions, ItemSets, Method
+from shopkeeper.recommend.methods.blend import Blend
 from shopkeeper.recommend.trials import CONTESTS, known_methods
 from shopkeeper.words import Sentence, put, say, word
 
@@ -137,7 +138,8 @@ def compete(data: Published, asked: Asked, *, name: str = "", fresh: bool = True
                        n=len(test.customers)), len(methods))
     found: list[Measured] = []
     for method in methods:
-        found.append(_alone(fresh, measured, method, valid.sampled(TO_CHOOSE, asked.seed), test, asked))
+        chosen = {one.method: one.params for one in found}
+        found.append(_alone(fresh, measured, method, valid.sampled(TO_CHOOSE, asked.seed), test, asked, chosen))
         progress.advance()
     means = {metric: resample([getattr(one, metric) for one in found], test.customers, seed=asked.seed)
              for metric in ("recall", "ndcg")}
@@ -246,22 +248,27 @@ def _by_time(data: Published, asked: Asked) -> tuple[Part, Part]:
 
 @dataclass(frozen=True)
 class Measured:
-    """One method on the test part: `recall` and `ndcg` (m,), further figures, and the setting as text."""
+    """One method on the test part: `recall` and `ndcg` (m,), further figures, and the setting."""
 
     method: str
     recall: npt.NDArray[np.float64]
     ndcg: npt.NDArray[np.float64]
     figures: dict[str, float | None] = field(default_factory=dict)
-    setting: str = ""
+    params: Any = None
+
+    @property
+    def setting(self) -> str:
+        """As text."""
+        return str(self.params)
 
 
-def measured(method: Method, valid: Part, test: Part, asked: Asked) -> Measured:
-    """Choose a setting on validation, fit it on what is known, and answer the test cases."""
-    settings = list(method.candidates())
-    values = [0.0] if len(settings) == 1 else [
-        float(metrics.ndcg_at(_top(method.fit(valid.log, valid.now, one), valid, asked), valid.wanted, asked.n).mean())
-        for one in settings]
-    setting = settings[int(np.argmax(values))]
+def measured(method: Method, valid: Part, test: Part, asked: Asked,
+             chosen: Mapping[str, Any] | None = None) -> Measured:
+    """Choose a setting on validation, fit it on what is known, and answer the test cases.
+
+    `chosen` are the settings of methods that were measured before: a blend speaks by them, and chooses the others'.
+    """
+    setting = _chosen(method, valid, asked, chosen or {})
     began = time.perf_counter()
     fitted = method.fit(test.log, test.now, setting)
     seconds = time.perf_counter() - began
@@ -277,7 +284,20 @@ def measured(method: Method, valid: Part, test: Part, asked: Asked) -> Measured:
          "popularity_lift": (metrics.popularity_lift_at(ranked, history, popularity, asked.n)
                              if len(history.items) else None),
          "calibration": _calibration(fitted, ranked, test), "train_seconds": seconds, "peak_mb": _peak_mb(),
-         "milliseconds": float(np.median(alone))}, str(setting))
+         "milliseconds": float(np.median(alone))}, setting)
+
+
+def _chosen(method: Method, valid: Part, asked: Asked, before: Mapping[str, Any]) -> Any:
+    """The setting with the best NDCG on validation, the first of equals."""
+    settings = list(method.candidates())
+    if isinstance(method, Blend):
+        others = {name: before[name] if name in before else _chosen(one.method, valid, asked, before)
+                  for name, one in method.sources.items()}
+        settings = list(method.informed(others))
+    values = [0.0] if len(settings) == 1 else [
+        float(metrics.ndcg_at(_top(method.fit(valid.log, valid.now, one), valid, asked), valid.wanted, asked.n).mean())
+        for one in settings]
+    return settings[int(np.argmax(values))]
 
 
 def _top(fitted: Any, part: Part, asked: Asked) -> npt.NDArray[np.int64]:

@@ -18,6 +18,7 @@ from shopkeeper.errors import UnknownName
 from shopkeeper.events.pseudonyms import GUEST, pseudonym
 from shopkeeper.events.schema import SERVICE
 from shopkeeper.events.sessions import sessions_of
+from shopkeeper.recommend.debiasing import Exposed
 from shopkeeper.recommend.methods.base import DAY, Histories, Interactions
 from shopkeeper.recommend.rules import Shelf
 from shopkeeper.represent.content import described
@@ -79,6 +80,7 @@ class Log:
             knows too few.
         timezone: IANA zone in which days are named.
         listing: What the items table says; None where there is none.
+        exposed: What was shown to whom with a logged chance; None where nothing was.
     """
 
     customers: Vocabulary
@@ -90,6 +92,7 @@ class Log:
     codes: npt.NDArray[np.int64] | None = None
     timezone: str = "UTC"
     listing: Listing | None = None
+    exposed: Exposed | None = None
 
     def turned(self) -> Log:
         """Items in the place of customers and customers in the place of items."""
@@ -163,7 +166,8 @@ def read_log(shop: Shop) -> Log:
     strongest = made.weight.max()
     role = next(role for role, value in WEIGHTS.items() if np.float32(value) == strongest)
     return Log(customers, items, made, made.weight >= strongest, role, shop.now(),
-               read_codes(shop, np.asarray(items.ids(), dtype=object)), shop.config.timezone, read_listing(shop))
+               read_codes(shop, np.asarray(items.ids(), dtype=object)), shop.config.timezone, read_listing(shop),
+               read_chances(shop, customers, items))
 
 
 def empty_log(shop: Shop) -> UnknownName:
@@ -473,3 +477,36 @@ def read_exposed(shop: Shop, experiment: str, outcome: str, within: int) -> pa.T
     found = people_.set_column(people_.column_names.index("first"), "first", people_["first"].cast(pa.int64()))
     return found.append_column("converted", pc.is_in(found["person"], done["person"].combine_chunks())).sort_by(
         [("first", "ascending"), ("person", "ascending")])
+
+
+def chances(events: Any) -> Any:
+    """Expression: the items of lists that were shown with a logged chance: person, item_id, ts, position, request_id,
+    chance."""
+    rows = events.filter(events.event == "view_item_list", events.item_id.notnull(), events.propensity > 0,
+                         events.propensity <= 1)
+    return rows.select(person=ibis.coalesce(rows.customer_id, rows.anonymous_id), item_id=rows.item_id, ts=rows.ts,
+                       position=ibis.coalesce(rows.position, 1).cast("int64"), request_id=rows.request_id,
+                       chance=rows.propensity)
+
+
+def answering(events: Any, roles: Mapping[str, str]) -> Any:
+    """Expression: which items of which requests somebody turned to: request_id, item_id."""
+    rows = of_items(events, roles)
+    return rows.filter(rows.request_id.notnull()).select("request_id", "item_id").distinct()
+
+
+def read_chances(shop: Shop, customers: Vocabulary, items: Vocabulary) -> Exposed | None:
+    """What was shown to these people with a logged chance; None where nothing was."""
+    shown = shop.engine.run(chances(shop.events()))
+    customer, item = customers.rows(shown["person"]), items.rows(shown["item_id"])
+    known = (customer >= 0) & (item >= 0)
+    if not known.any():
+        return None
+    turned = shop.engine.run(answering(shop.events(), shop.config.roles))
+    keys = [pc.binary_join_element_wise(table["request_id"], table["item_id"], "\x1f").combine_chunks()
+            for table in (shown, turned)]
+    clicked = np.asarray(pc.is_in(keys[0], keys[1], skip_nulls=True), dtype=bool)
+    made = Exposed(customer, item, _micros(shown["ts"]), np.asarray(shown["position"], dtype=np.int64),
+                   np.asarray(shown["chance"], dtype=np.float64), clicked)
+    by = np.lexsort((made.position, made.item, made.when, made.customer))
+    return made.where(by[known[by]])

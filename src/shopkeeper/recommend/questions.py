@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from shopkeeper.asking import Evidence, question
 from shopkeeper.errors import BadInput, TooLittleHistory, UnknownName
-from shopkeeper.evidence import ExactCount, NotLearned
+from shopkeeper.evidence import ExactCount, NotLearned, Trial
 from shopkeeper.recommend import inputs
 from shopkeeper.recommend.answers import (
     AUDIENCE,
@@ -42,7 +42,7 @@ from shopkeeper.recommend.ranking import (
     reasons,
 )
 from shopkeeper.recommend.rules import Rules, Shelf
-from shopkeeper.recommend.trials import QUESTIONS, WITHIN
+from shopkeeper.recommend.trials import QUESTIONS, WEIGHED, WITHIN, K
 from shopkeeper.shop import Shop
 from shopkeeper.words import Sentence, say
 
@@ -257,6 +257,7 @@ def evidence(shop: Shop) -> Trials:
     said = tuple(say("{question}: {trial}", question=name.split(".")[1], trial=trial.sentence())
                  for name, trial in trials.items())
     said += () if arrivals is None else (arrivals.sentence(),)
+    said += tuple(one for name, trial in trials.items() for one in _weighed(name.split(".")[1], trial))
     if not trials:
         said = (say("nothing has been learned yet: shopkeeper learn {path}", path=str(shop.path)),)
     main = trials.get("recommend.next_items")
@@ -268,6 +269,16 @@ def evidence(shop: Shop) -> Trials:
 def _of_new_items(shop: Shop) -> Arrivals | None:
     model = shop.installed("recommend.next_items")
     return None if model is None else arrivals_of(model)
+
+
+def _weighed(question: str, trial: Trial) -> tuple[Sentence, ...]:
+    """What each method comes to where things count by how unlikely they were to be seen, beside the plain figure."""
+    both = [(row.name, row.extras.get(f"ndcg@{K}"), row.extras.get(f"{WEIGHED} ndcg@{K}")) for row in trial.rows]
+    figures = [f"{name} {plain_:.4f} → {value:.4f}" for name, plain_, value in both if plain_ is not None and value]
+    if not figures:
+        return ()
+    return (say("{question}: NDCG@{k}, plain and where what was taken after it was shown counts by how unlikely it was "
+                "to be seen: {figures}", question=question, k=K, figures=", ".join(figures)),)
 
 
 @dataclass(frozen=True)

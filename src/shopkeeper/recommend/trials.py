@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from shopkeeper.evidence.trial import Scores, Setup, Trial, ladder
 from shopkeeper.recommend.arrivals import Arrivals, tried
 from shopkeeper.recommend.calibration import calibrated
 from shopkeeper.recommend.cases import Cases, active_people, alike_things, baskets, next_things, repeated_share
+from shopkeeper.recommend.debiasing import Weighing, first_times, judged, weighed_ndcg
 from shopkeeper.recommend.inputs import Log
 from shopkeeper.recommend.inputs import read_log as read
 from shopkeeper.recommend.methods.alike import Alike
@@ -39,10 +40,11 @@ from shopkeeper.recommend.methods.together import Together
 from shopkeeper.recommend.points import network_of
 from shopkeeper.recommend.tuning import Sitting, Tuned, search, timed_score
 from shopkeeper.represent.content import Known, known_of
+from shopkeeper.represent.following import Following
 from shopkeeper.represent.vocabulary import Vocabulary
 from shopkeeper.words import Sentence, say
 
-__all__ = ["CONTESTS", "QUESTIONS", "TUNABLE", "Contest", "Fit", "Ran", "Served", "competing", "contest_of",
+__all__ = ["CONTESTS", "QUESTIONS", "TUNABLE", "Beside", "Contest", "Fit", "Ran", "Served", "competing", "contest_of",
            "known_methods", "learn", "read", "run", "tune"]
 
 K = 10                # NDCG@10, recall@10
@@ -55,6 +57,7 @@ REPEATS = 0.05        # from this share of repeated targets on, things that a cu
 TO_TRAIN = 1_000      # buyers that a log needs for a network to be trained, and for sources to be weighed
 STATED = "recommend.next_items"  # the question whose lists have chances
 FACTORED = 20_000     # items up to which factors, networks and blends compete: beyond, they take too long
+WEIGHED = "weighed"   # how figures are called for which things count by how unlikely they were to be seen
 EXTRA = "shopkeeper.recommend.methods"  # entry points of methods from outside the package
 
 
@@ -112,7 +115,8 @@ def _next_methods(log: Log | None) -> tuple[Method, ...]:
                   *(Source(neighbours, params, f"neighbours {number}")
                     for number, params in enumerate(Neighbours().candidates(), 1)),
                   *(Source(one, one.candidates()[0]) for one in _factors(log)),
-                  Source(BuyAgain(), BuyAgainParams()), Source(Popular(), PopularParams()))
+                  Source(BuyAgain(), BuyAgainParams()), Source(Popular(), PopularParams()),
+                  exposed=None if log is None else log.exposed)
     return (*plain, *((network,) if trained else ()), blend)
 
 
@@ -158,6 +162,26 @@ def contest_of(question: str, log: Log) -> Contest:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """What stands beside a trial.
+
+    Attributes:
+        tuned: What a search for settings found: it competes, too.
+        before: What is installed: a network goes on from there once it has won.
+        followed: Who writes down how networks are trained.
+        debias: What was taken after it was shown counts by how unlikely it was to be seen, where that can be judged.
+    """
+
+    tuned: Sequence[Tuned] = ()
+    before: Served | None = None
+    followed: Following | None = None
+    debias: bool = False
+
+
+_NOTHING = Beside()
+
+
+@dataclass(frozen=True)
 class Fit:
     """A winner, fitted on everything.
 
@@ -166,6 +190,7 @@ class Fit:
         method: Its name.
         arrays, meta: Its state, as the installed model keeps it.
         params: The setting that validation chose.
+        said: What must be said of the trial.
     """
 
     trial: Trial
@@ -173,6 +198,7 @@ class Fit:
     arrays: Mapping[str, npt.NDArray[Any]]
     meta: Mapping[str, Any]
     params: Any = None
+    said: tuple[Sentence, ...] = ()
 
 
 @dataclass
@@ -184,6 +210,7 @@ class Entry:
     params: Any = None
     seconds: float = 0.0
     values: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    weighed: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     extras: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -200,6 +227,7 @@ class Ran:
     winner: Entry
     repeats: bool
     origins: tuple[TimeSplit, TimeSplit]
+    said: tuple[Sentence, ...] = ()
 
 
 def tune(log: Log, question: str, *, minutes: float, folder: Path, seed: int = 0,
@@ -213,10 +241,8 @@ def tune(log: Log, question: str, *, minutes: float, folder: Path, seed: int = 0
 
 
 def run(log: Log, question: str, *, extra: Sequence[Method] = (), seed: int = 0, progress: Progress = silent,
-        tuned: Sequence[Tuned] = ()) -> Ran:
+        beside: Beside = _NOTHING) -> Ran:
     """Run a question's trial: choose parameters on one window, compare on the next.
-
-    Settings that a search found (`tuned`) stand beside those that each method tries by itself.
 
     Raises:
         TooLittleHistory: Fewer than 50 cases in a window, or a log shorter than three windows.
@@ -230,18 +256,43 @@ def run(log: Log, question: str, *, extra: Sequence[Method] = (), seed: int = 0,
     repeats = repeated_share(log, origins[0]) >= REPEATS
     valid, test = (_cases(contest, log, split, seed, repeats, most)
                    for split, most in zip(origins, (TO_CHOOSE, MOST), strict=True))
-    entries = [Entry(method, _settings(contest, method, tuned)) for method in methods]
+    weighing = _weighing(log, contest, test, origins[1])
+    entries = [Entry(method, _settings(contest, method, beside.tuned)) for method in methods]
     progress.start(say("trial of {question}", question=question), sum(entry.fits for entry in entries))
+    weighed = weighing is not None and weighing.why_not() is None and beside.debias
     for entry in entries:
+        _prepare(entry, entries, beside.followed, weighed)
         _choose(entry, log.interactions, valid, origins[0], progress)
-        _score(entry, log.interactions, test, origins[1])
+        _score(entry, log.interactions, test, origins[1], weighing)
         progress.advance()
-    scores = [Scores(entry.method.name, entry.values, test.cluster, entry.extras, plain(entry.params), entry.seconds)
-              for entry in entries]
-    setup = Setup(question, f"NDCG@{K}", origins[1], log.timezone, contest.who, seed=seed)
-    trial = ladder(scores, setup, rivals=contest.rivals)
+    scores = [Scores(entry.method.name, entry.weighed if weighed else entry.values, test.cluster, entry.extras,
+                     plain(entry.params), entry.seconds) for entry in entries]
+    metric = f"{WEIGHED} NDCG@{K}" if weighed else f"NDCG@{K}"
+    trial = ladder(scores, Setup(question, metric, origins[1], log.timezone, contest.who, seed=seed),
+                   rivals=contest.rivals)
     return Ran(trial, next(entry for entry in entries if entry.method.name == trial.winner), repeats,
-               (origins[0], origins[1]))
+               (origins[0], origins[1]), _said_of(weighing, beside.debias))
+
+
+def _weighing(log: Log, contest: Contest, cases: Cases, split: TimeSplit) -> Weighing | None:
+    """What the things that were right count by how unlikely they were to be seen; None where nobody is shown lists."""
+    if contest.question != STATED:
+        return None
+    lines = log.interactions.where(split.test(log.interactions.when) & log.target)
+    return judged(log.exposed, cases.relevant, first_times(lines, cases.cluster, cases.relevant), split.train_until)
+
+
+def _said_of(weighing: Weighing | None, asked: bool) -> tuple[Sentence, ...]:
+    """What must be said of weights that were asked for."""
+    if weighing is None or not asked:
+        return ()
+    why = weighing.why_not()
+    if why is not None:
+        return (say("what was shown is not weighed, so plain figures decide: {why}", why=why),)
+    return (say("{shown:,} of the things that were taken had been shown before; they count by how unlikely they were "
+                "to be seen, and tell as much as {effective:,} independent ones; place k is looked at k^-{steep} as "
+                "often as the first", shown=weighing.shown, effective=round(weighing.effective),
+                steep=f"{weighing.looking.steep:.2f}"),)
 
 
 def _settings(contest: Contest, method: Method, tuned: Sequence[Tuned]) -> tuple[Any, ...]:
@@ -275,17 +326,16 @@ def _named_once(methods: Sequence[Method]) -> None:
                        why=say("a trial, and the model that it installs, know a method by its name."))
 
 
-def learn(log: Log, question: str, *, seed: int = 0, progress: Progress = silent,
-          tuned: Sequence[Tuned] = (), before: Served | None = None) -> Fit:
+def learn(log: Log, question: str, *, seed: int = 0, progress: Progress = silent, beside: Beside = _NOTHING) -> Fit:
     """Run the trial, and fit the winner on everything.
 
-    Where a network wins and one is installed (`before`), the last fit goes on from that. In the trial every network
-    begins anew: what is installed may have seen the days that compare.
+    Where a network wins and one is installed, the last fit goes on from that. In the trial every network begins anew:
+    what is installed may have seen the days that compare.
     """
-    ran = run(log, question, seed=seed, progress=progress, tuned=tuned)
+    ran = run(log, question, seed=seed, progress=progress, beside=beside)
     progress.start(say("fitting {method} for {question}", method=ran.winner.method.name, question=question), None)
     log = log.turned() if CONTESTS[question].turned else log
-    winner = warmed(ran.winner.method, before, log)
+    winner = warmed(ran.winner.method, beside.before, log)
     fitted = winner.fit(log.interactions, log.now + 1, ran.winner.params)  # the last moment is known too
     arrays, meta = fitted.state()
     ids = {f"vocabulary.{name}": array for name, array in log.items.state().items()}
@@ -295,14 +345,14 @@ def learn(log: Log, question: str, *, seed: int = 0, progress: Progress = silent
         progress.start(say("how new items are ranked"), None)
         arrivals = tried(log, (ran.winner.method, ran.winner.params), ran.origins,
                          lambda split: CONTESTS[question].cases(log, split, seed, TO_CHOOSE, repeats=ran.repeats),
-                         before=None if before is None else before.arrivals, seed=seed)
+                         before=None if beside.before is None else beside.before.arrivals, seed=seed)
         progress.start(say("how likely what is recommended is taken"), None)
         stated = calibrated(log, ran.winner.method, ran.winner.params, ran.origins, repeats=ran.repeats, seed=seed)
     of_new, about_new = ({}, None) if arrivals is None else arrivals.state()
     return Fit(ran.trial, ran.winner.method.name,
                {**state, **ids, **{f"arrivals.{name}": array for name, array in of_new.items()}},
                {"method": meta, "repeats": ran.repeats, "role": log.role, "arrivals": about_new,
-                "chances": None if stated is None else stated.to_dict()}, ran.winner.params)
+                "chances": None if stated is None else stated.to_dict()}, ran.winner.params, ran.said)
 
 
 @dataclass(frozen=True)
@@ -341,6 +391,15 @@ def _cases(contest: Contest, log: Log, split: TimeSplit, seed: int, repeats: boo
     return cases
 
 
+def _prepare(entry: Entry, entries: Sequence[Entry], followed: Following | None, weighed: bool) -> None:
+    """Tell a blend which settings validation has chosen for the methods before it, and a network who follows it."""
+    if isinstance(entry.method, SequenceNetwork):
+        entry.method.followed = followed
+    if isinstance(entry.method, Blend):
+        chosen = {one.method.name: one.params for one in entries if one.params is not None}
+        entry.candidates = tuple(replace(params, debias=weighed) for params in entry.method.informed(chosen))
+
+
 def _choose(entry: Entry, interactions: Interactions, cases: Cases, split: TimeSplit, progress: Progress) -> None:
     """The parameters with the best mean on the validation window; the first of equals."""
     entry.params = entry.candidates[0]
@@ -354,7 +413,8 @@ def _choose(entry: Entry, interactions: Interactions, cases: Cases, split: TimeS
         progress.advance()
 
 
-def _score(entry: Entry, interactions: Interactions, cases: Cases, split: TimeSplit) -> None:
+def _score(entry: Entry, interactions: Interactions, cases: Cases, split: TimeSplit,
+           weighing: Weighing | None) -> None:
     """The chosen parameters on the test window."""
     began = time.perf_counter()
     past = interactions.before(split.train_until)
@@ -365,6 +425,9 @@ def _score(entry: Entry, interactions: Interactions, cases: Cases, split: TimeSp
     entry.extras = {f"recall@{K}": float(metrics.recall_at(ranked, cases.relevant, K).mean()),
                     f"coverage@{K}": metrics.coverage_at(ranked, past.n_items, K),
                     f"novelty@{K}": metrics.novelty_at(ranked, popularity, K)}
+    if weighing is not None and weighing.why_not() is None:
+        entry.weighed = weighed_ndcg(ranked, cases.relevant, weighing.weight, K)
+        entry.extras |= {f"ndcg@{K}": float(entry.values.mean()), f"{WEIGHED} ndcg@{K}": float(entry.weighed.mean())}
 
 
 def _ndcg(fitted: Fitted, cases: Cases, split: TimeSplit) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -109,18 +110,18 @@ class Reader:
         return out
 
     def _norm(self, name: str, x: Floats) -> Floats:
-        mean = x.mean(-1, keepdims=True)
-        spread = ((x - mean) ** 2).mean(-1, keepdims=True)
-        out: Floats = (x - mean) / np.sqrt(spread + np.float32(_EPSILON)) * self.arrays[f"{name}.weight"] + self.arrays[
+        apart = x - x.mean(-1, keepdims=True)
+        spread = (apart * apart).mean(-1, keepdims=True)
+        out: Floats = apart / np.sqrt(spread + np.float32(_EPSILON)) * self.arrays[f"{name}.weight"] + self.arrays[
             f"{name}.bias"]
         return out
 
     def _fed(self, name: str, x: Floats) -> Floats:
-        value, gate = np.split(self._linear(f"{name}.rise", x), 2, axis=-1)
+        value, gate = _halves(self._linear(f"{name}.rise", x))
         return self._linear(f"{name}.fall", value * gate * sigmoid(gate))
 
     def _convolved(self, name: str, x: Floats, dilation: int) -> Floats:
-        value, gate = np.split(self._linear(f"{name}.rise", x), 2, axis=-1)  # (m, T, C)
+        value, gate = _halves(self._linear(f"{name}.rise", x))  # (m, T, C)
         weight = self.arrays[f"{name}.over.weight"][:, 0]  # (C, kernel)
         kernel, t = weight.shape[1], x.shape[1]
         seen = np.zeros_like(value) + self.arrays[f"{name}.over.bias"]
@@ -136,7 +137,7 @@ class Reader:
         parts = self._linear(f"{name}.query_key_value", x).reshape(m, t, 3, heads, c // heads).transpose(2, 0, 3, 1, 4)
         q, k, v = rotated(parts[0]), rotated(parts[1]), parts[2]  # (m, heads, T, C / heads)
         weight = q @ k.transpose(0, 1, 3, 2) / np.float32(math.sqrt(c // heads))  # (m, heads, T, T)
-        weight = np.where(np.tri(t, dtype=bool), weight, np.float32(-np.inf))
+        weight = weight + _ahead(t)
         weight = np.exp(weight - weight.max(-1, keepdims=True))
         seen = (weight / weight.sum(-1, keepdims=True)) @ v
         return self._linear(f"{name}.out", seen.transpose(0, 2, 1, 3).reshape(m, t, c))
@@ -181,8 +182,25 @@ def sigmoid(x: Floats) -> Floats:
 
 def rotated(x: Floats) -> Floats:
     """As `networks.rotated`, (..., T, c)."""
-    half = x.shape[-1] // 2
-    speed = (_TURN ** (-np.arange(half) / half)).astype(np.float32)
-    angle = np.arange(x.shape[-2], dtype=np.float32)[:, None] * speed
-    first, second, cos, sin = x[..., :half], x[..., half:], np.cos(angle), np.sin(angle)
+    first, second = _halves(x)
+    cos, sin = _turns(x.shape[-2], first.shape[-1])
     return np.concatenate([first * cos - second * sin, first * sin + second * cos], -1)
+
+
+def _halves(x: Floats) -> tuple[Floats, Floats]:
+    half = x.shape[-1] // 2
+    return x[..., :half], x[..., half:]
+
+
+@lru_cache(maxsize=64)
+def _turns(t: int, half: int) -> tuple[Floats, Floats]:
+    """Cosine and sine of each step's angles, (T, half)."""
+    speed = (_TURN ** (-np.arange(half) / half)).astype(np.float32)
+    angle = np.arange(t, dtype=np.float32)[:, None] * speed
+    return np.cos(angle), np.sin(angle)
+
+
+@lru_cache(maxsize=64)
+def _ahead(t: int) -> Floats:
+    """(T, T) 0, and minus infinity for what comes after a step."""
+    return np.where(np.tri(t, dtype=bool), np.float32(0), np.float32(-np.inf))

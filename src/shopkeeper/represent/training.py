@@ -88,14 +88,14 @@ class Around:
         features: What is known of items.
         start: Arrays of an earlier training to begin from (`Trained.arrays`); items that it did not know begin anew.
         folder: Where the state is kept after each epoch. A training that finds its own state there goes on from it.
-        passed: Called after each epoch with how many are over, and how many there are.
+        passed: Called after each epoch with how many are over, how many there are, and its mean loss.
         told: Called with each judgement, for a chart or a log.
     """
 
     features: ItemFeatures | None = None
     start: Mapping[str, Any] | None = None
     folder: Path | None = None
-    passed: Callable[[int, int], None] | None = None
+    passed: Callable[[int, int, float], None] | None = None
     told: Callable[[Judged], None] | None = None
 
 
@@ -138,7 +138,7 @@ def train(sequences: Sequences, shape: NetworkParams, how: TrainingParams, *, se
         if around.folder is not None:
             _keep(course, around.folder, facts)
         if around.passed is not None:
-            around.passed(course.epoch, how.epochs)
+            around.passed(course.epoch, how.epochs, loss)
     return _result(course, facts)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from scipy import sparse
 from scipy.optimize import minimize
 
 from shopkeeper.evidence.metrics import Relevant
+from shopkeeper.recommend.debiasing import Exposed, first_times, judged
 from shopkeeper.recommend.methods.base import (
     DAY,
     Arrays,
@@ -43,13 +45,27 @@ _HOLD = 1e-3       # how strongly weights are held near those of equal sources
 
 @dataclass(frozen=True)
 class BlendParams:
-    """`within`: days before now on which the weights are fitted; the sources then learn from these days, too."""
+    """How the weights are fitted, and how the sources are set.
+
+    Attributes:
+        within: Days before now on which the weights are fitted; the sources then learn from these days, too.
+        seed: Of the people on whom they are fitted.
+        settings: Source -> setting, as JSON: of those that do not speak in the setting that they were given in.
+        debias: What was taken after it was shown counts by how unlikely it was to be seen, where the blend knows that.
+    """
 
     within: float = 14.0
     seed: int = 0
+    settings: str = ""
+    debias: bool = False
 
     def __post_init__(self) -> None:
         checked(self, {"within": (1e-3, 100_000), "seed": (0, 2**31)})
+
+    def of(self, source: Source) -> Any:
+        """The setting in which a source speaks."""
+        said = json.loads(self.settings or "{}").get(source.called)
+        return source.params if said is None else type(source.params)(**said)
 
 
 @dataclass(frozen=True)
@@ -62,6 +78,11 @@ class Source:
     method: Method
     params: Any
     name: str = ""
+
+    @property
+    def called(self) -> str:
+        """Its name."""
+        return self.name or self.method.name
 
 
 @dataclass(frozen=True)
@@ -91,43 +112,63 @@ class Blend:
 
     name = "blend"
 
-    def __init__(self, *sources: Source) -> None:
-        """Take the sources, each of another name."""
-        self.sources = {source.name or source.method.name: source for source in sources}
+    def __init__(self, *sources: Source, exposed: Exposed | None = None) -> None:
+        """Take the sources, each of another name, and what was shown to whom with a chance that is known."""
+        self.sources, self.exposed = {source.called: source for source in sources}, exposed
 
     def candidates(self) -> Sequence[BlendParams]:
         """One setting: its weights are learned."""
         return [BlendParams()]
+
+    def informed(self, chosen: Mapping[str, Any]) -> Sequence[BlendParams]:
+        """The same where validation has chosen settings of some methods (name -> setting).
+
+        A source that bears its method's name speaks in the chosen one.
+        """
+        said = {name: asdict(chosen[name]) for name in self.sources if name in chosen}
+        return [replace(params, settings=json.dumps(said, sort_keys=True)) for params in self.candidates()]
 
     def fit(self, interactions: Interactions, now: int, params: BlendParams) -> BlendFitted:
         """Fit the sources without the last days, the weights on these, and the sources again on everything."""
         past = interactions.before(now)
         cut = now - round(params.within * DAY)
         weights = Weights.equal(len(self.sources))
-        asked = _asked(past, cut, params.seed)
+        asked = _asked(past, cut, params.seed, self.exposed if params.debias else None)
         if asked is not None:
             known = past.before(cut)
-            early = [one.method.fit(known, cut, one.params) for one in self.sources.values()]
-            weights = fit_weights(early, asked[0], asked[1], cut)
-        fitted = {name: one.method.fit(past, now, one.params) for name, one in self.sources.items()}
+            early = [one.method.fit(known, cut, params.of(one)) for one in self.sources.values()]
+            weights = _fit(early, asked, cut)
+        fitted = {name: one.method.fit(past, now, params.of(one)) for name, one in self.sources.items()}
         return BlendFitted(counted(past), fitted, weights, params)
 
     def with_source(self, name: str, method: Method) -> Blend:
         """The same with another method under this name."""
         swapped = {**self.sources, name: Source(method, self.sources[name].params, name)}
-        return Blend(*(Source(one.method, one.params, key) for key, one in swapped.items()))
+        return Blend(*(Source(one.method, one.params, key) for key, one in swapped.items()), exposed=self.exposed)
 
     def restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: Meta) -> BlendFitted:
         """The inverse of `BlendFitted.state`."""
         fitted = {}
         for name, of_source in meta["sources"].items():
             mine = {key.removeprefix(f"{name}/"): array for key, array in arrays.items() if key.startswith(f"{name}/")}
-            fitted[name] = self.sources[name].method.restore(mine, of_source)
+            source = self.sources.get(name) or self.sources[name.split()[0]]  # of another setting of the same method
+            fitted[name] = source.method.restore(mine, of_source)
         weights = Weights(np.asarray(arrays["level"]), np.asarray(arrays["known"]))
         return BlendFitted(arrays["popularity"], fitted, weights, BlendParams(**meta["params"]))
 
 
-def _asked(past: Interactions, cut: int, seed: int) -> tuple[Histories, Relevant] | None:
+@dataclass(frozen=True)
+class _Asked:
+    """What weights are fitted on: m people, what was right for each, what that counts (pairs,), and what could not be.
+    """
+
+    histories: Histories
+    right: Relevant
+    weight: Numbers
+    exclude: ItemSets | None = None
+
+
+def _asked(past: Interactions, cut: int, seed: int, exposed: Exposed | None) -> _Asked | None:
     """People who took something of the heaviest role since `cut`, as they were before it, and what they took."""
     target = past.weight >= past.weight.max(initial=0.0)
     late = (past.when >= cut) & target
@@ -136,10 +177,10 @@ def _asked(past: Interactions, cut: int, seed: int) -> tuple[Histories, Relevant
         return None
     if len(people) > _CASES:
         people = np.sort(np.random.default_rng(seed).choice(people, _CASES, replace=False))
-    chosen = late & np.isin(past.customer, people)
-    pairs = Relevant.pairs(np.searchsorted(people, past.customer[chosen]), past.item[chosen].astype(np.int64),
-                           len(people))
-    return Histories.of(past.before(cut), people), pairs
+    lines = past.where(late & np.isin(past.customer, people))
+    right = Relevant.pairs(np.searchsorted(people, lines.customer), lines.item.astype(np.int64), len(people))
+    weight = judged(exposed, right, first_times(lines, people, right), cut).weight
+    return _Asked(Histories.of(past.before(cut), people), right, weight)
 
 
 def fit_weights(fitted: Sequence[Fitted], histories: Histories, right: Relevant, now: int, *,
@@ -153,8 +194,11 @@ def fit_weights(fitted: Sequence[Fitted], histories: Histories, right: Relevant,
         now: That moment, microseconds UTC.
         exclude: Items that were no possible answers, a set a customer.
     """
-    parts = [_features(fitted, histories, right, now, exclude, start)
-             for start in range(0, len(histories), _PART)]
+    return _fit(fitted, _Asked(histories, right, np.ones(len(right.items)), exclude), now)
+
+
+def _fit(fitted: Sequence[Fitted], asked: _Asked, now: int) -> Weights:
+    parts = [_features(fitted, asked, now, start) for start in range(0, len(asked.histories), _PART)]
     x, case, hit = (np.concatenate([part[place] for part in parts]) for place in range(3))
     case = np.unique(case, return_inverse=True)[1]
     prior = np.concatenate([np.ones(len(fitted)), np.zeros(len(fitted))])
@@ -164,21 +208,23 @@ def fit_weights(fitted: Sequence[Fitted], histories: Histories, right: Relevant,
     return Weights(found.x[:len(fitted)], found.x[len(fitted):])
 
 
-def _features(fitted: Sequence[Fitted], histories: Histories, right: Relevant, now: int, exclude: ItemSets | None,
-              start: int) -> tuple[Numbers, Rows, npt.NDArray[np.bool_]]:
-    """Of some customers: features (rows, 2 s) of each candidate, its case, and whether it was right.
+def _features(fitted: Sequence[Fitted], asked: _Asked, now: int, start: int) -> tuple[Numbers, Rows, Numbers]:
+    """Of some customers: features (rows, 2 s) of each candidate, its case, and what it counts as right, 0 as wrong.
 
     A case whose candidates hold nothing that was right teaches nothing and is left out.
     """
-    stop = min(len(histories), start + _PART)
-    said = [Said.of(one, histories.part(start, stop), now) for one in fitted]
-    features, cases, hits = [np.zeros((0, 2 * len(fitted)))], [np.zeros(0, np.int64)], [np.zeros(0, bool)]
+    stop = min(len(asked.histories), start + _PART)
+    said = [Said.of(one, asked.histories.part(start, stop), now) for one in fitted]
+    features, cases, hits = [np.zeros((0, 2 * len(fitted)))], [np.zeros(0, np.int64)], [np.zeros(0)]
     for row in range(stop - start):
         candidates = candidates_of(said, row)
-        if exclude is not None:
-            ends = exclude.indptr[start + row:start + row + 2]
-            candidates = np.setdiff1d(candidates, exclude.item[ends[0]:ends[1]])
-        hit = np.isin(candidates, right.items[right.indptr[start + row]:right.indptr[start + row + 1]])
+        if asked.exclude is not None:
+            ends = asked.exclude.indptr[start + row:start + row + 2]
+            candidates = np.setdiff1d(candidates, asked.exclude.item[ends[0]:ends[1]])
+        mine = slice(*asked.right.indptr[start + row:start + row + 2].tolist())
+        hit = np.zeros(len(candidates))
+        _, at, which = np.intersect1d(candidates, asked.right.items[mine], assume_unique=True, return_indices=True)
+        hit[at] = asked.weight[mine][which]
         if hit.any() and not hit.all():
             level, known = looked_at(said, row, candidates)
             features.append(np.concatenate([level, known]).T)
@@ -255,19 +301,21 @@ def looked_at(said: Sequence[Said], row: int, items: Rows) -> tuple[Numbers, Num
     return np.log(scores / np.where(most > 0, most, 1.0) + _SHIFT), (scores > 0).astype(np.float64)
 
 
-def _unlikeliness(weights: Numbers, x: Numbers, case: Rows, hit: npt.NDArray[np.bool_],
-                  prior: Numbers) -> tuple[float, Numbers]:
-    """Mean negative log of the probability of what was right, held near `prior`; and its gradient."""
+def _unlikeliness(weights: Numbers, x: Numbers, case: Rows, hit: Numbers, prior: Numbers) -> tuple[float, Numbers]:
+    """Mean negative log of the probability of what was right, held near `prior`; and its gradient.
+
+    Each case counts the mean of what its right items count, over the sum of that.
+    """
     z = x @ weights
-    n = int(case[-1]) + 1
-    bounds = np.searchsorted(case, np.arange(n))
+    bounds = np.searchsorted(case, np.arange(int(case[-1]) + 1))
     z = z - np.maximum.reduceat(z, bounds)[case]
     mass = np.exp(z)
     p = mass / np.add.reduceat(mass, bounds)[case]
-    share = hit / np.add.reduceat(hit.astype(np.float64), bounds)[case]  # each right item of a case counts alike
+    share = hit / np.add.reduceat((hit > 0).astype(np.float64), bounds)[case]
+    share /= share.sum()
     apart = weights - prior
-    value = -float((share * np.log(np.maximum(p, 1e-300))).sum()) / n + 0.5 * _HOLD * float(apart @ apart)
-    return value, x.T @ (p - share) / n + _HOLD * apart
+    value = -float((share * np.log(np.maximum(p, 1e-300))).sum()) + 0.5 * _HOLD * float(apart @ apart)
+    return value, x.T @ (np.add.reduceat(share, bounds)[case] * p - share) + _HOLD * apart
 
 
 class BlendFitted(Ranking):

@@ -6,21 +6,27 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from importlib.util import find_spec
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from shopkeeper.asking import Progress, silent
 from shopkeeper.errors import MissingExtra
+from shopkeeper.evidence.splits import iso
 from shopkeeper.recommend.methods.base import Arrays, Because, Floats, Histories, Interactions, Meta, checked
 from shopkeeper.recommend.methods.dense import Dense
 from shopkeeper.recommend.methods.popular import counted
 from shopkeeper.represent.content import Known
+from shopkeeper.represent.following import Following, Run
 from shopkeeper.represent.sequences import PAD, Sequences, gap_codes, held_out
 from shopkeeper.represent.serving import Reader
 from shopkeeper.represent.settings import NetworkParams, TrainingParams
 from shopkeeper.words import say
+
+if TYPE_CHECKING:  # torch is imported where a network is trained, not before
+    from shopkeeper.represent.networks import ItemFeatures
+    from shopkeeper.represent.training import Around, Judged
 
 __all__ = ["SequenceFitted", "SequenceNetwork", "SequenceParams", "can_train", "folded", "histories_as_sequences",
            "mixed"]
@@ -94,10 +100,11 @@ class SequenceNetwork:
 
         `known` gives what is known of items, for settings with a tower.
         `progress` is told how far a training is. From `start`, the weights of an earlier network over the same rows, a
-        training goes on, in a third of the passes.
+        training goes on, in a third of the passes. Whoever stands in `followed` is told of each training.
         """
         self.settings, self.progress, self.start = settings or (SequenceParams(),), progress, start
         self.known = known
+        self.followed: Following | None = None
         self._lately: dict[bytes, SequenceFitted] = {}  # the same lines and setting give the same network
 
     def candidates(self) -> Sequence[SequenceParams]:
@@ -128,7 +135,7 @@ class SequenceNetwork:
                                do=[say("pip install 'shopkeeper[torch]'")],
                                why=say("what is trained answers without it."))
         from shopkeeper.represent.networks import ItemFeatures
-        from shopkeeper.represent.training import Around, train
+        from shopkeeper.represent.training import train
 
         past = past.where(mixed(past.customer, past.when, past.item))
         sequences = histories_as_sequences(past, strengths, timed=params.timed)
@@ -145,10 +152,26 @@ class SequenceNetwork:
         known = self.known() if params.tower else None
         features = None if known is None else ItemFeatures(known.codes, known.vectors)
         self.progress.start(say("training a network"), how.epochs)
-        made = train(sequences, params.shape(), how, seed=params.seed, held=held,
-                     around=Around(features, self.start, passed=lambda *_: self.progress.advance()))
+        run = None if self.followed is None else self.followed.begin(_called(past, params), asdict(params))
+        made = train(sequences, params.shape(), how, seed=params.seed, held=held, around=self._around(run, features))
+        if run is not None:
+            run.end()
         return SequenceFitted(popularity, folded(made.arrays, known), {**made.head, "strengths": strengths.tolist()},
                               params)
+
+    def _around(self, run: Run | None, features: ItemFeatures | None) -> Around:
+        from shopkeeper.represent.training import Around
+
+        def passed(epoch: int, _: int, loss: float) -> None:
+            self.progress.advance()
+            if run is not None:
+                run.scalars(epoch, {"loss": loss})
+
+        def told(found: Judged) -> None:
+            if run is not None and found.ndcg is not None:
+                run.scalars(found.epoch, {"ndcg@10": found.ndcg})
+
+        return Around(features, self.start, passed=passed, told=told)
 
     def from_earlier(self, earlier: SequenceFitted, rows: Codes) -> SequenceNetwork:
         """The same, beginning from an earlier network; `rows` (n_items,): its row of each of our items, -1 for new."""
@@ -160,7 +183,9 @@ class SequenceNetwork:
                 moved[known] = one[rows[known]]
                 one = moved
             weights[name] = one
-        return SequenceNetwork(*self.settings, progress=self.progress, start=weights, known=self.known)
+        made = SequenceNetwork(*self.settings, progress=self.progress, start=weights, known=self.known)
+        made.followed = self.followed
+        return made
 
     def restore(self, arrays: Mapping[str, npt.NDArray[Any]], meta: Meta) -> SequenceFitted:
         """The inverse of `SequenceFitted.state`."""
@@ -204,6 +229,11 @@ def _enough(params: SequenceParams, steps: int, n_items: int) -> TrainingParams:
     return replace(how, steps=max(512, min(how.steps, steps // 40)), epochs=epochs, judge=min(how.judge, epochs))
 
 
+def _called(past: Interactions, params: SequenceParams) -> str:
+    """A name for a training: the last day that it learns from, and what tells it from others of that day."""
+    return f"sequence-{iso(int(past.when.max()))[:10]}-{_digest(past, params).hex()[:6]}"
+
+
 def _digest(past: Interactions, params: SequenceParams) -> bytes:
     """A digest of everything that a fit depends on."""
     found = hashlib.blake2b(repr((params, past.n_customers, past.n_items)).encode(), digest_size=16)
@@ -236,12 +266,14 @@ class SequenceFitted(Dense):
 
     def score(self, histories: Histories, now: int) -> Floats:
         """P(next item = i) of each customer, (m, n_items); of one without a history each item's share of all lines."""
-        heard = histories.known(self.n_items)
-        out = np.tile(self.share, (len(heard), 1)).astype(np.float32)
-        some = np.flatnonzero(np.diff(heard.indptr) > 0)
-        if self.reader is None or not len(some):
-            return out
-        out[some] = softmax(self.represent(histories, now)[some] @ self.reader.items.T + self.reader.bias)
+        known = np.diff(histories.known(self.n_items).indptr) > 0
+        if self.reader is None or not known.any():
+            return np.tile(self.share, (len(histories), 1)).astype(np.float32)
+        h, x = self.represent(histories, now), self.reader.items
+        out: Floats = (x @ h[0])[None] if len(h) == 1 else h @ x.T  # (m, n_items)
+        out += self.reader.bias
+        out = softmax(out)
+        out[~known] = self.share
         return out
 
     def represent(self, histories: Histories, now: int) -> Floats:
@@ -302,8 +334,8 @@ class SequenceFitted(Dense):
 
 
 def softmax(logits: Floats) -> Floats:
-    """Rows that add up to 1, (m, n)."""
-    logits = logits - logits.max(-1, keepdims=True)
+    """Rows that add up to 1, (m, n), in the place of the logits."""
+    logits -= logits.max(-1, keepdims=True)
     np.exp(logits, out=logits)
     logits /= logits.sum(-1, keepdims=True)
     return logits
