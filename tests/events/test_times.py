@@ -131,6 +131,18 @@ def test_cells_that_contradict_each_other_are_refused():
         "  Why:  a wrong guess would move events by months without a trace.")
 
 
+@pytest.mark.parametrize("cell", ["03.04.2024 10:00", "03/04/2024 10:00:30", "03.04.2024", "03/04/2024"])
+def test_the_formats_that_a_refusal_names_read_the_cell(cell):
+    with pytest.raises(BadMapping) as refused:
+        times(pa.array([cell]), TimeRule())
+
+    for advice in refused.value.do:
+        form = str(advice).partition("'")[2].rstrip("'")
+        found, bad = times(pa.array([cell]), TimeRule(form=form))
+        assert found.null_count == 0
+        assert not bad.any()
+
+
 def test_a_form_that_is_given_is_the_only_one():
     assert read("01/02/2026 10:00", "2026-10-01", form="%d/%m/%Y %H:%M", zone="Asia/Shanghai") == [
         utc(2026, 2, 1, 2), None]

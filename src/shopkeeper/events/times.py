@@ -213,11 +213,16 @@ def _day_first(a: Any, b: Any, cells: Any) -> bool | None:
         raise BadMapping(
             say("{cell} is day/month and {other} is month/day.", cell=first[1], other=first[2]) if days.any()
             else say("{cell} can be read as day/month or as month/day.", cell=first[0]),
-            do=[say("--time-format '%d/%m/%Y %H:%M'"), say("--time-format '%m/%d/%Y %H:%M'")]
-            if mask_of(pc.match_substring(cells, ":")).any()
-            else [say("--time-format '%d/%m/%Y'"), say("--time-format '%m/%d/%Y'")],
+            do=[say("--time-format {form}", form=f"'{form}'") for form in _two_forms(first[0] or first[1])],
             why=say("a wrong guess would move events by months without a trace."))
     return bool(days.any()) if days.any() or months.any() else None
+
+
+def _two_forms(cell: str) -> list[str]:
+    """The formats, day first and month first, in which a cell such as `01.02.2026 10:00` is written."""
+    mark = "." if "." in cell[:3] else "/"
+    clock = ["", " %H:%M", " %H:%M:%S"][min(2, cell.count(":"))]
+    return [mark.join(parts) + clock for parts in (("%d", "%m", "%Y"), ("%m", "%d", "%Y"))]
 
 
 def check_zone(zone: str | None) -> None:

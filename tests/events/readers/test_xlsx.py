@@ -59,6 +59,17 @@ def test_the_first_row_that_is_not_empty_is_the_header_and_rows_count_as_the_she
     assert got.problems == []
 
 
+def test_the_first_sheet_with_records_is_read_and_the_others_are_named(read):
+    orders, more = [["id", "n"], [1, 2]], [["id", "n"], [3, 4]]
+    for sheets, ids, others in (([("note", [["exported today"]]), ("orders", orders)], ["1"], ["note"]),
+                                ([("a", orders), ("b", more), ("empty", [])], ["1"], ["b"]),
+                                ([("a", orders), ("empty", [])], ["1"], [])):
+        got = read(workbook(*sheets), "a.xlsx")
+
+        assert [row["id"] for row in got.rows] == ids
+        assert got.problems == [f"not read: the sheets {name}; --sheet NAME reads one." for name in others]
+
+
 def test_a_value_in_a_column_without_a_header_is_kept(read):
     got = read(workbook(("S", [["id"], [1], [2, None, "note"]])), "a.xlsx")
 
@@ -69,7 +80,7 @@ def test_a_value_in_a_column_without_a_header_is_kept(read):
 
 
 def test_cells_with_an_error_are_empty_and_counted(read):
-    got = read(workbook(("S", [["id", "n"], [1, 2], [3, 4]]), ("T", [["x"]]), errors=("B2", "B3")), "a.xlsx")
+    got = read(workbook(("S", [["id", "n"], [1, 2], [3, 4]]), ("T", []), errors=("B2", "B3")), "a.xlsx")
 
     assert got.rows == [{"id": "1", "n": None}, {"id": "3", "n": None}]
     assert got.problems == ["2 cells hold an error such as #N/A; they are read as empty."]

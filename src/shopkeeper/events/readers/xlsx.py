@@ -1,4 +1,7 @@
-"""XLSX workbooks: one sheet, its first row that is not empty as the header, everything as text."""
+"""XLSX workbooks: one sheet, its first row that is not empty as the header, everything as text.
+
+Where none is named, it is the first with more than one row; the others that hold something are named in a note.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,7 @@ LARGEST = 1 << 30           # bytes of a workbook unpacked
 LARGEST_SPAN = 64 << 20     # cells of the rectangle that a sheet's table fills
 _ROWS = 8_192               # rows a part
 _ERROR_CELL = re.compile(rb'<(?:\w+:)?c\s[^>]*?\bt="e"')
+_ROW = re.compile(rb"<(?:\w+:)?row\b[^>]*[^/]>")  # one that holds something
 _PLACE = re.compile(rb'<(?:\w+:)?c\s[^>]*?\br="([A-Z]{1,4})([0-9]{1,8})"')
 
 
@@ -40,7 +44,9 @@ def xlsx_parts(path: Path, sheet: str | None, counter: Counter, problems: list[S
         BadInput: The workbook is damaged, unpacks to more than `LARGEST`, or spans more than `LARGEST_SPAN` cells.
         UnknownName: There is no such sheet.
     """
-    rows, errors = _open(path, sheet)
+    rows, errors, others = _open(path, sheet)
+    if others:
+        problems.append(say("not read: the sheets {others}; --sheet NAME reads one.", others=", ".join(others)))
     if errors:
         problems.append(say("{errors:,} cells hold an error such as #N/A; they are read as empty.", errors=errors))
     names: list[str] = []
@@ -80,8 +86,8 @@ def _part(names: list[str], rows: list[list[str]], lines: list[int]) -> RawBatch
     return text_table(columns, as_lines(lines), [])
 
 
-def _open(path: Path, sheet: str | None) -> tuple[Iterator[list[Any]], int]:
-    """The rows of a sheet, and how many of its cells hold an error."""
+def _open(path: Path, sheet: str | None) -> tuple[Iterator[list[Any]], int, list[str]]:
+    """The rows of a sheet, how many of its cells hold an error, and the other sheets if none was named."""
     import python_calamine as calamine  # a compiled reader that only workbooks need
 
     try:
@@ -92,18 +98,26 @@ def _open(path: Path, sheet: str | None) -> tuple[Iterator[list[Any]], int]:
             raise UnknownName(say("{name} has no sheet {sheet}; it has {sheets}.", name=path.name, sheet=sheet,
                                   sheets=", ".join(names)),
                               do=[say("--sheet {sheet}", sheet=name) for name in names[:3]])
-        chosen = sheet if sheet is not None else names[0]
+        chosen, others = (sheet, []) if sheet is not None else _chosen(path, names)
         errors, span = _survey(path, chosen)
         if span > LARGEST_SPAN:
             raise BadInput(say("The sheet {sheet} of {name} spans {span:,} cells; the limit is {limit:,}.",
                                sheet=chosen, name=path.name, span=span, limit=LARGEST_SPAN),
                            do=[say("Delete what stands far from the table, or export the sheet as CSV")])
-        return workbook.get_sheet_by_name(chosen).iter_rows(), errors
+        return workbook.get_sheet_by_name(chosen).iter_rows(), errors, others
     except (calamine.CalamineError, zipfile.BadZipFile, ET.ParseError, OSError, ValueError, LookupError) as error:
         raise BadInput(say("{name} is not a sound XLSX workbook: {error}.", name=path.name,
                            error=str(error).rstrip(". ")),
                        do=[say("Open it in a spreadsheet program and save it again, or export the sheet as CSV")]
                        ) from None
+
+
+def _chosen(path: Path, names: list[str]) -> tuple[str, list[str]]:
+    """The first sheet with more than one row, the first of all where none has; and the others that are not empty."""
+    with zipfile.ZipFile(path) as archive:
+        rows = {name: len(_ROW.findall(archive.open(_member(archive, name)).read(1 << 18))) for name in names}
+    chosen = next((name for name in names if rows[name] > 1), names[0])
+    return chosen, [name for name in names if rows[name] and name != chosen]
 
 
 def _refuse_bomb(path: Path) -> None:
