@@ -213,7 +213,7 @@ def _day_first(a: Any, b: Any, cells: Any) -> bool | None:
         raise BadMapping(
             say("{cell} is day/month and {other} is month/day.", cell=first[1], other=first[2]) if days.any()
             else say("{cell} can be read as day/month or as month/day.", cell=first[0]),
-            do=[say("--time-format {form}", form=f"'{form}'") for form in _two_forms(first[0] or first[1])],
+            do=[say("--time-format {form}", form=f"'{form}'") for form in _two_forms(str(first[0] or first[1]))],
             why=say("a wrong guess would move events by months without a trace."))
     return bool(days.any()) if days.any() or months.any() else None
 
