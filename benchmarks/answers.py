@@ -160,7 +160,8 @@ def main() -> None:
     given = arguments(__doc__ or "", ["in-process", "http"])
     people, items, days, seconds = (200, 80, 70, 5) if given.quick else (20_000, 20_000, 90, 30)
     report = Report("answers", f"{people:,} customers, {items:,} items, wrk -t1 -c32 for {seconds} s; one request in "
-                    "six a click" + ("; quick: a small shop" if given.quick else ""), seed=given.seed, limit=LIMIT)
+                    "six a click" + ("; quick: a small shop" if given.quick else "")
+                    + ("" if len(given.data) > 1 else f"; {given.data[0]} alone"), seed=given.seed, limit=LIMIT)
     if "in-process" in given.data:
         many = 20_000 if given.quick else 100_000
         report.figures["in_process_p50_ms"] = in_a_fresh_process(in_process, many)

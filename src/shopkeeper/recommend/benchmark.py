@@ -291,8 +291,10 @@ def _chosen(method: Method, valid: Part, asked: Asked, before: Mapping[str, Any]
     """The setting with the best NDCG on validation, the first of equals."""
     settings = list(method.candidates())
     if isinstance(method, Blend):
-        others = {name: before[name] if name in before else _chosen(one.method, valid, asked, before)
-                  for name, one in method.sources.items()}
+        others = dict(before)
+        for one in method.sources.values():
+            if one.method.name not in others:
+                others[one.method.name] = _chosen(one.method, valid, asked, before)
         settings = list(method.informed(others))
     values = [0.0] if len(settings) == 1 else [
         float(metrics.ndcg_at(_top(method.fit(valid.log, valid.now, one), valid, asked), valid.wanted, asked.n).mean())

@@ -175,7 +175,7 @@ class _Kept:
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         for name, value in values.items():
-            self._client.log_metric(self._run, name, value, step=step)
+            self._client.log_metric(self._run, name.replace("@", "-"), value, step=step)  # MLflow refuses the sign
 
     def end(self) -> None:
         self._client.set_terminated(self._run)

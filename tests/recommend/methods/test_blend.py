@@ -1,5 +1,6 @@
 """The blend listens to the source that was right, and is no worse than it; its reasons are those of its sources."""
 
+import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +9,12 @@ import pytest
 from shopkeeper.evidence.metrics import Relevant, ndcg_at
 from shopkeeper.recommend.methods.base import DAY, Histories, Interactions
 from shopkeeper.recommend.methods.blend import Blend, BlendParams, Source, fit_weights
+from shopkeeper.recommend.methods.buy_again import BuyAgain, BuyAgainParams
+from shopkeeper.recommend.methods.contract import NOW, small_log
 from shopkeeper.recommend.methods.dense import Dense
+from shopkeeper.recommend.methods.neighbours import Neighbours, NeighboursParams
+from shopkeeper.recommend.methods.popular import Popular, PopularParams
+from shopkeeper.recommend.trials import Entry, _prepare
 
 PEOPLE, ITEMS = 240, 40
 
@@ -86,3 +92,31 @@ def test_with_too_few_people_to_learn_from_the_sources_count_alike():
 
     assert fitted.weights.level.tolist() == [1.0, 1.0]
     assert fitted.weights.known.tolist() == [0.0, 0.0]
+
+
+def test_each_source_speaks_in_the_setting_that_validation_chose_also_once_it_is_read_back():
+    log = small_log()
+    blend = Blend(Source(Neighbours(), NeighboursParams(), "near"),
+                  Source(Neighbours(), NeighboursParams(ahead=0), "far"), Source(Popular(), PopularParams()),
+                  Source(BuyAgain(), BuyAgainParams()))
+    chosen = {"neighbours": NeighboursParams(ahead=3), "popular": PopularParams(28), "buy_again": BuyAgainParams()}
+
+    (params,) = blend.informed(chosen)
+    fitted = blend.fit(log, NOW, params)
+
+    assert {name: one.params for name, one in fitted.fitted.items()} == {
+        "near": NeighboursParams(ahead=3), "far": NeighboursParams(ahead=0), "popular": PopularParams(28),
+        "buy_again": BuyAgainParams()}
+    assert blend.restore(*fitted.state()).params == params
+    assert blend.informed({"neighbours": NeighboursParams(ahead=0)}) == blend.candidates()
+
+
+def test_a_trial_gives_the_blend_the_settings_that_were_chosen_before_it():
+    neighbours, popular = Neighbours(), Popular()
+    entries = [Entry(popular, (), PopularParams(28)), Entry(neighbours, (), NeighboursParams(ahead=3)),
+               Entry(Blend(Source(neighbours, NeighboursParams()), Source(popular, PopularParams())), ())]
+
+    _prepare(entries[2], entries, None, False)
+
+    assert [json.loads(one.settings)["popular"] for one in entries[2].candidates] == [{"window": 28}]
+    assert json.loads(entries[2].candidates[0].settings)["neighbours"]["ahead"] == 3

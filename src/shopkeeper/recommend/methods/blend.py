@@ -123,10 +123,15 @@ class Blend:
     def informed(self, chosen: Mapping[str, Any]) -> Sequence[BlendParams]:
         """The same where validation has chosen settings of some methods (name -> setting).
 
-        A source that bears its method's name speaks in the chosen one.
+        Where no source of a method speaks in the chosen one, the first does.
         """
-        said = {name: asdict(chosen[name]) for name in self.sources if name in chosen}
-        return [replace(params, settings=json.dumps(said, sort_keys=True)) for params in self.candidates()]
+        said = {}
+        for method in dict.fromkeys(one.method.name for one in self.sources.values()):
+            mine = [one for one in self.sources.values() if one.method.name == method]
+            if method in chosen and all(one.params != chosen[method] for one in mine):
+                said[mine[0].called] = asdict(chosen[method])
+        settings = json.dumps(said, sort_keys=True) if said else ""
+        return [replace(params, settings=settings) for params in self.candidates()]
 
     def fit(self, interactions: Interactions, now: int, params: BlendParams) -> BlendFitted:
         """Fit the sources without the last days, the weights on these, and the sources again on everything."""
