@@ -13,7 +13,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from datetime import date, datetime
 from importlib import import_module
 from types import NoneType, SimpleNamespace, UnionType
@@ -62,7 +62,7 @@ class Entry:
             page of its own for it.
         words: What its command is called, where that is not its room and its name.
         places: Parameters that a command line also takes without their flag, in this order, after the shop.
-        turns: Flags by which its command is another one of its room: flag -> name of that entry.
+        turns: Flags by which its command is another one of its room: each with the name of that entry.
     """
 
     room: str
@@ -72,7 +72,7 @@ class Entry:
     by_hand: bool = False
     words: str = ""
     places: tuple[str, ...] = ()
-    turns: Mapping[str, str] = field(default_factory=dict)
+    turns: tuple[tuple[str, str], ...] = ()
 
     def function(self) -> Callable[..., Any]:
         """The function itself; imports its room."""
@@ -245,7 +245,7 @@ MENU: tuple[Entry, ...] = (
     Entry("ledger", "account", "Give the account of every import: received = stored + duplicate + quarantined.",
           shortcut=True),
     Entry("ledger", "quarantine", "Show what was quarantined: why, where it stood, and the original record.",
-          shortcut=True, turns={"--replay": "replay"}),
+          shortcut=True, turns=(("--replay", "replay"),)),
     Entry("ledger", "quality",
           "Say what is wrong with the log: gaps, clocks, currencies, sums, repeats, ids, quantities; and what to do.",
           shortcut=True),

@@ -103,7 +103,7 @@ def _read_off(entry: Entry, words: str) -> Command:
         parser.add(to, entry.parameters())
         for name in entry.places:
             to.loosen(name)
-        for flag, other in entry.turns.items():
+        for flag, other in entry.turns:
             to.add_argument(flag, action="store_true",
                             help=to.text(say("do as `shopkeeper {command}` does, and take its options", command=other)))
         if entry.mark().kind == "question":
@@ -114,7 +114,7 @@ def _read_off(entry: Entry, words: str) -> Command:
                             metavar="|".join(one.choices), help=to.text(one.description))
         output.add(to)
 
-    turns = {flag: words.replace(entry.name, other) for flag, other in entry.turns.items()}
+    turns = {flag: words.replace(entry.name, other) for flag, other in entry.turns}
     return Command(words, entry.summary, prepare, lambda found, out: _ask(entry, found, out), group, turns)
 
 

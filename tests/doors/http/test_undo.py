@@ -19,7 +19,7 @@ def test_an_import_is_undone_and_records_come_in_again_while_a_server_runs(tmp_p
         again = client.post("/v1/events", [EVENTS[2], EVENTS[0]]).json()
         assert (again["stored"], again["duplicate"]) == (1, 1)          # it is new once more; the other one is not
         client.run(client.service.fold())
-        back = client.post("/v1/ledger/replay", {"kinds": {"levitate": "view_item"}}).json()["answer"]
+        back = client.post("/v1/ledger/replay", {"kind": {"levitate": "view_item"}}).json()["answer"]
         assert back[0] == {"outcome": "stored", "records": 1}
         assert client.post("/v1/events", [{**posted[1], "event": "view_item"}]).json()["duplicate"] == 1
 
